@@ -1,0 +1,42 @@
+/// A checkpoint that cannot be read or written, or does not fit the model.
+public enum CheckpointError: Error, Equatable, CustomStringConvertible {
+    /// A file that has to be there is not; `advice` says what to do.
+    case missingFile(file: String, advice: String)
+    /// The file breaks its format; `offset` counts bytes from the start of the file.
+    case malformed(file: String, offset: Int, reason: String)
+    /// The file's header names no such tensor.
+    case missingTensor(file: String, name: String)
+    /// A tensor has an element type that cannot be used in its place.
+    case wrongType(file: String, tensor: String, expected: String, found: String)
+    /// The bytes offered for a tensor do not fill its shape, or are more than it holds.
+    case wrongByteCount(tensor: String, expected: Int, found: Int)
+    /// A tensor cannot be written under this name or shape.
+    case invalidTensor(name: String, reason: String)
+    /// Every name that did not line up, so that one run shows the whole problem.
+    case doesNotFit(missing: [String], unexpected: [String], wrongShape: [String])
+
+    public var description: String {
+        switch self {
+        case .missingFile(let file, let advice):
+            return "there is no file '\(file)': \(advice)"
+        case .malformed(let file, let offset, let reason):
+            return "'\(file)' is damaged or not what its name says: at byte \(offset), \(reason)"
+        case .missingTensor(let file, let name):
+            return "'\(file)' holds no tensor '\(name)'"
+        case .wrongType(let file, let tensor, let expected, let found):
+            return "'\(file)': tensor '\(tensor)' has elements of type \(found), expected \(expected)"
+        case .wrongByteCount(let tensor, let expected, let found):
+            return "tensor '\(tensor)' needs \(expected) bytes for its shape, got \(found)"
+        case .invalidTensor(let name, let reason):
+            return "tensor '\(name)' cannot be written: \(reason)"
+        case .doesNotFit(let missing, let unexpected, let wrongShape):
+            var lines = ["the checkpoint does not fit the model"]
+            for (title, names) in [
+                ("missing", missing), ("unexpected", unexpected), ("wrong shape", wrongShape),
+            ] where !names.isEmpty {
+                lines.append("  \(title) (\(names.count)): \(names.joined(separator: ", "))")
+            }
+            return lines.joined(separator: "\n")
+        }
+    }
+}

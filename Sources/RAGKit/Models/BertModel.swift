@@ -1,0 +1,120 @@
+/// BERT's encoder: embeddings and a stack of post-norm layers, on ragged batches.
+///
+/// The names of its parts are the checkpoint's. It has no pooler, since DPR has none.
+///
+/// Source: Devlin et al. 2018, arXiv:1810.04805.
+public final class BertModel: Module {
+    public let configuration: BertConfiguration
+    @ModuleInfo(key: "embeddings") var embeddings: BertEmbeddings
+    @ModuleInfo(key: "encoder.layer") var layers: [BertLayer]
+
+    public init(_ configuration: BertConfiguration) {
+        self.configuration = configuration
+        super.init()
+        embeddings = BertEmbeddings(configuration)
+        layers = (0..<configuration.numHiddenLayers).map { _ in BertLayer(configuration) }
+    }
+
+    /// - Parameter layerCount: how many layers to run; all by default.
+    /// - Returns: the states after the last layer run, `[totalTokens, hidden]`.
+    public func callAsFunction(_ batch: TokenBatch, layerCount: Int? = nil) -> Tensor {
+        let segments = SegmentMap(selfAttention: batch)
+        return layers.prefix(layerCount ?? layers.count).reduce(embeddings(batch)) { hidden, layer in
+            layer(hidden, segments)
+        }
+    }
+}
+
+/// Word, position and type vectors, summed, normalized and dropped out.
+final class BertEmbeddings: Module {
+    @ModuleInfo(key: "word_embeddings") var words: Embedding
+    @ModuleInfo(key: "position_embeddings") var positions: Embedding
+    @ModuleInfo(key: "token_type_embeddings") var types: Embedding
+    @ModuleInfo(key: "LayerNorm") var norm: LayerNorm
+    let dropout: Dropout
+
+    init(_ config: BertConfiguration) {
+        let rule = Parameter.Initialization.normal(standardDeviation: config.initializerRange)
+        let width = config.hiddenSize
+        dropout = Dropout(config.hiddenDropoutProb)
+        super.init()
+        words = Embedding(
+            config.vocabSize, width, paddingID: Int(config.padTokenID), initialization: rule)
+        positions = Embedding(config.maxPositionEmbeddings, width, initialization: rule)
+        types = Embedding(config.typeVocabSize, width, initialization: rule)
+        norm = LayerNorm(width, epsilon: config.layerNormEps)
+    }
+
+    func callAsFunction(_ batch: TokenBatch) -> Tensor {
+        let types = batch.typeIDs ?? [Int32](repeating: 0, count: batch.totalTokens)
+        let sum = Tensor.embeddingSum(
+            words: EmbeddingTerm(
+                words.weight.tensor, batch.ids, ignoringGradientOf: words.weight.zeroRow),
+            positions: EmbeddingTerm(positions.weight.tensor, batch.positions),
+            types: EmbeddingTerm(self.types.weight.tensor, types))
+        return dropout(norm(sum))
+    }
+}
+
+/// Self-attention and a feed-forward block, each followed by residual and norm.
+final class BertLayer: Module {
+    @ModuleInfo(key: "attention.self") var attention: BertSelfAttention
+    @ModuleInfo(key: "attention.output.dense") var attentionOutput: Linear
+    @ModuleInfo(key: "attention.output.LayerNorm") var attentionNorm: LayerNorm
+    @ModuleInfo(key: "intermediate.dense") var expand: Linear
+    @ModuleInfo(key: "output.dense") var contract: Linear
+    @ModuleInfo(key: "output.LayerNorm") var norm: LayerNorm
+    let attentionDropout: Dropout
+    let dropout: Dropout
+    let activation: Activation
+
+    init(_ config: BertConfiguration) {
+        let rule = Parameter.Initialization.normal(standardDeviation: config.initializerRange)
+        let (width, inner) = (config.hiddenSize, config.intermediateSize)
+        attentionDropout = Dropout(config.hiddenDropoutProb)
+        dropout = Dropout(config.hiddenDropoutProb)
+        activation = config.hiddenAct
+        super.init()
+        attention = BertSelfAttention(config)
+        attentionOutput = Linear(width, width, initialization: rule)
+        attentionNorm = LayerNorm(width, epsilon: config.layerNormEps)
+        expand = Linear(width, inner, initialization: rule)
+        contract = Linear(inner, width, initialization: rule)
+        norm = LayerNorm(width, epsilon: config.layerNormEps)
+    }
+
+    func callAsFunction(_ hidden: Tensor, _ segments: SegmentMap) -> Tensor {
+        let attended = attentionOutput(attention(hidden, segments))
+        let middle = attentionNorm(attended, residual: hidden, dropout: attentionDropout)
+        return norm(
+            contract(expand(middle, activation: activation)), residual: middle, dropout: dropout)
+    }
+}
+
+/// BERT's self-attention, up to and without its output projection.
+final class BertSelfAttention: Module {
+    @ModuleInfo(key: "query") var query: Linear
+    @ModuleInfo(key: "key") var key: Linear
+    @ModuleInfo(key: "value") var value: Linear
+    let dropout: Dropout
+    let heads: Int
+    let scale: Float
+
+    init(_ config: BertConfiguration) {
+        let rule = Parameter.Initialization.normal(standardDeviation: config.initializerRange)
+        let width = config.hiddenSize
+        dropout = Dropout(config.attentionProbsDropoutProb)
+        heads = config.numAttentionHeads
+        scale = 1 / Float(width / config.numAttentionHeads).squareRoot()
+        super.init()
+        query = Linear(width, width, initialization: rule)
+        key = Linear(width, width, initialization: rule)
+        value = Linear(width, width, initialization: rule)
+    }
+
+    func callAsFunction(_ hidden: Tensor, _ segments: SegmentMap) -> Tensor {
+        .attention(
+            query(hidden), key(hidden), value(hidden), segments: segments, heads: heads,
+            scale: scale, dropout: dropout.mask())
+    }
+}

@@ -1,0 +1,69 @@
+/// Reads typed settings from a `config.json`, with a range check for every size.
+struct ConfigurationReader {
+    let json: JSONValue
+    let model: String
+
+    /// A size that must be there and be at least 1.
+    func size(_ key: String) throws -> Int {
+        guard let value = try json.int(key) else {
+            throw ConfigurationError.missing(key: key, model: model)
+        }
+        return try checked(key, value, atLeast: 1)
+    }
+
+    /// A whole number with a default.
+    func size(_ key: String, default value: Int, atLeast least: Int = 1) throws -> Int {
+        try checked(key, json.int(key) ?? value, atLeast: least)
+    }
+
+    private func checked(_ key: String, _ value: Int, atLeast least: Int) throws -> Int {
+        guard (least...(1 << 30)).contains(value) else {
+            throw ConfigurationError.unsupported(
+                key: key, value: "\(value)", expected: "a number from \(least) to \(1 << 30)")
+        }
+        return value
+    }
+
+    /// A dropout rate, from 0 up to but not including 1.
+    func rate(_ key: String, default value: Float) throws -> Float {
+        let rate = Float(try json.double(key) ?? Double(value))
+        guard (0..<1).contains(rate) else {
+            throw ConfigurationError.unsupported(
+                key: key, value: "\(rate)", expected: "a rate of at least 0 and below 1")
+        }
+        return rate
+    }
+
+    /// A positive number.
+    func positive(_ key: String, default value: Float) throws -> Float {
+        let number = Float(try json.double(key) ?? Double(value))
+        guard number > 0, number.isFinite else {
+            throw ConfigurationError.unsupported(
+                key: key, value: "\(number)", expected: "a number above 0")
+        }
+        return number
+    }
+
+    /// An activation by the name that transformers gives it.
+    func activation(_ key: String, default name: String) throws -> Activation {
+        let name = try json.string(key) ?? name
+        switch name {
+        case "gelu": return .gelu
+        case "gelu_new", "gelu_pytorch_tanh": return .geluTanh
+        case "relu": return .relu
+        case "silu", "swish": return .silu
+        case "tanh": return .tanh
+        default:
+            throw ConfigurationError.unsupported(
+                key: key, value: name, expected: "gelu, gelu_new, relu, silu or tanh")
+        }
+    }
+
+    /// Stops unless `heads` divides `width`.
+    func checkHeads(_ heads: Int, divide width: Int, key: String) throws {
+        guard width % heads == 0 else {
+            throw ConfigurationError.unsupported(
+                key: key, value: "\(heads)", expected: "a divisor of the hidden size \(width)")
+        }
+    }
+}

@@ -1,0 +1,107 @@
+import Foundation
+import RAGKitBLAS
+
+/// What the optimizer remembers of each parameter, and how it changes them.
+public protocol Optimizer: AnyObject {
+    /// Changes the parameters by one step.
+    ///
+    /// - Parameters:
+    ///   - gradients: of any of the optimizer's parameters; one without gradient stays as it is.
+    ///   - learningRate: of this step.
+    ///   - gradientScale: multiplies every gradient (the clip factor).
+    func update(_ gradients: Gradients, learningRate: Double, gradientScale: Float)
+}
+
+/// Adam with decoupled weight decay.
+///
+/// Source: Loshchilov & Hutter 2017, arXiv:1711.05101.
+public final class AdamW: Optimizer {
+    /// Where epsilon and decay come in.
+    public enum Variant: Sendable {
+        /// `p -= lr · decay · p`, then `p -= lr · m̂ / (√v̂ + ε)`: torch's.
+        case torch
+        /// `p -= lr · √c₂ / c₁ · m / (√v + ε)`, then the decay: transformers'.
+        case transformers
+    }
+
+    /// Which parameters decay.
+    public enum Decay: Sendable, Equatable {
+        /// Every one, biases and norms too.
+        case all
+        /// Those with two or more dimensions: neither biases nor the gains of norms.
+        case weightsOnly
+        /// All but those whose name contains one of the words; the reference's are `bias` and
+        /// `LayerNorm.weight`.
+        case excludingNames([String])
+
+        func applies(to name: String, _ parameter: Parameter) -> Bool {
+            switch self {
+            case .all: true
+            case .weightsOnly: parameter.shape.count > 1
+            case .excludingNames(let words): !words.contains { name.contains($0) }
+            }
+        }
+    }
+
+    /// The rates that stay the same through a run.
+    public struct Settings: Sendable {
+        public var beta1: Float = 0.9
+        public var beta2: Float = 0.999
+        public var epsilon: Float = 1e-8
+        public var weightDecay: Float = 0
+        public var variant = Variant.torch
+        public var decay = Decay.weightsOnly
+
+        public init() {}
+    }
+
+    private struct Slot {
+        let parameter: Parameter
+        let decays: Bool
+        /// The running means of gradient and squared gradient, once there was a gradient.
+        var moments: (Tensor, Tensor)?
+    }
+
+    public let settings: Settings
+    /// How many updates were made.
+    public private(set) var step = 0
+    private var slots: [Slot]
+
+    /// - Parameter parameters: with their names, each once; those that are not trainable when an
+    ///   update comes are left alone.
+    public init(
+        _ parameters: [(name: String, parameter: Parameter)], _ settings: Settings = Settings()
+    ) {
+        self.settings = settings
+        slots = parameters.map { name, parameter in
+            Slot(
+                parameter: parameter, decays: settings.decay.applies(to: name, parameter),
+                moments: nil)
+        }
+    }
+
+    public func update(_ gradients: Gradients, learningRate: Double, gradientScale: Float = 1) {
+        step += 1
+        var arguments = ragkit_adamw_step(
+            learning_rate: Float(learningRate), beta1: settings.beta1, beta2: settings.beta2,
+            epsilon: settings.epsilon, weight_decay: 0,
+            bias_correction1: Float(1 - pow(Double(settings.beta1), Double(step))),
+            bias_correction2: Float(1 - pow(Double(settings.beta2), Double(step))),
+            gradient_scale: gradientScale,
+            transformers_variant: settings.variant == .transformers)
+        for index in slots.indices where slots[index].parameter.isTrainable {
+            let parameter = slots[index].parameter
+            guard let gradient = gradients[parameter] else { continue }
+            let (first, second) =
+                slots[index].moments ?? (.zeros(parameter.shape), .zeros(parameter.shape))
+            slots[index].moments = (first, second)
+            arguments.weight_decay = slots[index].decays ? settings.weightDecay : 0
+            parameter.update { values in
+                // The moments belong to this optimizer alone, so they are changed in place.
+                ragkit_adamw(
+                    gradient.count, &arguments, gradient.pointer, values, first.writablePointer,
+                    second.writablePointer)
+            }
+        }
+    }
+}

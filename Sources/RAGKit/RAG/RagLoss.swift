@@ -1,0 +1,170 @@
+/// The negative log-likelihood of a batch of answers.
+public struct RagLoss {
+    /// The sum over the batch, a scalar in nats, smoothed if the configuration says so.
+    public let sum: Tensor
+    /// One value for each question, in nats.
+    public let perExample: Tensor
+    /// How many target tokens it is the sum over.
+    public let targetTokens: Int
+    /// The scores of each question's documents, `[questions, documents]`.
+    public let documentScores: Tensor
+    /// `log p(document) p(target | document)`, `[questions, documents]`, without a tape: its softmax
+    /// is each document's share in the target.
+    public let logPosteriors: Tensor
+}
+
+/// Targets with what the decoder reads to write them.
+struct DecodingTargets {
+    /// The decoder's inputs, one sequence for each question.
+    let inputs: TokenBatch
+    /// What follows each input; -1 where nothing does.
+    let labels: [Int32]
+
+    /// - Parameters:
+    ///   - targets: one sequence for each question, with special tokens.
+    ///   - start: put before each target; `nil` lets the target's first token start the decoder.
+    ///   - pad: a label that counts for nothing, as in the reference.
+    init(_ targets: TokenBatch, start: Int32?, pad: Int32) throws {
+        var inputs = TokenBatch()
+        var labels: [Int32] = []
+        for index in 0..<targets.count {
+            let whole = (start.map { [$0] } ?? []) + targets[index]
+            guard whole.count >= 2 else { throw RagError.emptyTarget(index: index) }
+            inputs.append(whole.dropLast())
+            labels += whole.dropFirst().map { $0 == pad ? -1 : $0 }
+        }
+        self.inputs = inputs
+        self.labels = labels
+    }
+
+    /// The number of labels that count.
+    var count: Int { labels.count { $0 >= 0 } }
+}
+
+extension RagModel {
+    /// The loss of known targets.
+    ///
+    /// - Parameters:
+    ///   - vectors: of the questions, `[questions, dimension]`, recorded if their encoder trains.
+    ///   - evidence: the documents of the same questions.
+    ///   - targets: generator ids with special tokens, one sequence for each question.
+    ///   - smoothing: replaces the configuration's label smoothing.
+    /// - Throws: `RagError` naming what does not fit.
+    public func loss(
+        vectors: Tensor, evidence: Evidence, targets: TokenBatch, smoothing: Float? = nil
+    ) throws -> RagLoss {
+        guard targets.count == evidence.count else {
+            throw RagError.countMismatch(
+                what: "targets", expected: evidence.count, found: targets.count)
+        }
+        let scores = try documentScores(vectors, evidence)
+        let memory = generator.encode(evidence.contexts)
+        return try loss(
+            scores: scores, memory: memory, targets: targets,
+            smoothing: smoothing ?? configuration.labelSmoothing,
+            excludesBOS: configuration.excludeBosScore)
+    }
+
+    /// The loss from scores `[questions, documents]` and encoded contexts, a question's together.
+    private func loss(
+        scores: Tensor, memory: EncoderMemory, targets: TokenBatch, smoothing: Float,
+        excludesBOS: Bool
+    ) throws -> RagLoss {
+        let start =
+            configuration.compatibility.startsDecoderWithTarget
+            ? nil : generator.tokenIDs.decoderStart
+        return try loss(
+            scores: scores, memory: memory,
+            decoding: DecodingTargets(targets, start: start, pad: generator.tokenIDs.pad),
+            questionOfTarget: Array(0..<targets.count), smoothing: smoothing,
+            excludesBOS: excludesBOS)
+    }
+
+    /// The loss of any number of targets for each question.
+    ///
+    /// - Parameters:
+    ///   - scores: `[targets, documents]`.
+    ///   - memory: contexts, a question's documents together.
+    ///   - questionOfTarget: whose contexts each target is read from.
+    func loss(
+        scores: Tensor, memory: EncoderMemory, decoding: DecodingTargets, questionOfTarget: [Int],
+        smoothing: Float, excludesBOS: Bool
+    ) throws -> RagLoss {
+        let layout = TargetLayout(decoding: decoding, documents: scores.dim(1))
+        // Each target is decoded once for each document of its question.
+        var inputs = TokenBatch()
+        var attended: [[Int]] = []
+        for (target, question) in questionOfTarget.enumerated() {
+            for document in 0..<layout.documents {
+                inputs.append(decoding.inputs[target])
+                attended.append([question * layout.documents + document])
+            }
+        }
+        let hidden = generator.decode(inputs, memory, attending: attended)
+        let priors = scores.logSoftmax()
+        let result =
+            switch configuration.marginalization {
+            case .token: tokenLosses(hidden, priors, layout, smoothing)
+            case .sequence: sequenceLosses(hidden, priors, layout, smoothing, excludesBOS)
+            }
+        return RagLoss(
+            sum: result.perExample.sum(), perExample: result.perExample,
+            targetTokens: decoding.count, documentScores: scores,
+            logPosteriors: priors.detached + result.byDocument.detached)
+    }
+
+    /// The loss of each target, and its log-likelihood given each document, `[targets, documents]`.
+    private typealias TargetLosses = (perExample: Tensor, byDocument: Tensor)
+
+    /// RAG-token: `-Σₜ log Σⱼ p(j) p(yₜ | j)`.
+    private func tokenLosses(
+        _ hidden: Tensor, _ priors: Tensor, _ layout: TargetLayout, _ smoothing: Float
+    ) -> TargetLosses {
+        let tokenPriors = priors.rows(layout.questionOfToken)
+        guard smoothing > 0 else {
+            let picked = generator.projection.logProbabilities(hidden, targets: layout.rowLabels)
+            let byToken = picked.target.rows(layout.rowsByToken)
+                .reshaped([layout.tokens, layout.documents])
+            let marginal = (byToken + tokenPriors).logSumExp(axis: -1)
+            return (
+                -layout.sumOverTokens(marginal * layout.labelMask),
+                layout.sumOverRows(picked.target.detached)
+            )
+        }
+        let marginal = generator.projection.marginalLogProbabilities(
+            hidden.rows(layout.rowsByToken), priors: tokenPriors, targets: layout.labels)
+        let perExample = smoothed(
+            -layout.sumOverTokens(marginal.target * layout.labelMask),
+            marginal.total.map { -layout.sumOverTokens($0 * layout.labelMask) }, smoothing)
+        // Training does not ask for each document's part, so it is not computed here.
+        return (perExample, .zeros(priors.shape))
+    }
+
+    /// RAG-sequence: `-log Σⱼ p(j) Πₜ p(yₜ | j)`.
+    private func sequenceLosses(
+        _ hidden: Tensor, _ priors: Tensor, _ layout: TargetLayout, _ smoothing: Float,
+        _ excludesBOS: Bool
+    ) -> TargetLosses {
+        let picked = generator.projection.logProbabilities(
+            hidden, targets: layout.rowLabels, includingTotal: smoothing > 0)
+        let addsAtSecond = configuration.compatibility.addsPriorAtSecondToken
+        // Targets of a single token have no second one: the reference loses their prior.
+        let nllPriors = addsAtSecond ? priors * layout.hasSecondToken : priors
+        let skipsBOS = excludesBOS && layout.allStart(with: generator.tokenIDs.bos)
+        let target = picked.target * layout.rowMask(skippingFirst: skipsBOS)
+        let byDocument = layout.sumOverRows(target)
+        let nll = -(byDocument + nllPriors).logSumExp(axis: -1)
+        guard smoothing > 0, let total = picked.total else { return (nll, byDocument) }
+        let smoothPriors =
+            addsAtSecond ? nllPriors * Float(generator.vocabularySize) : priors
+        let sums = layout.sumOverRows(total * layout.rowMask(skippingFirst: false))
+        let smooth = -(sums + smoothPriors).logSumExp(axis: -1)
+        return (smoothed(nll, smooth, smoothing), byDocument)
+    }
+
+    /// `(1 - ε) nll + ε / V · smooth`.
+    private func smoothed(_ nll: Tensor, _ smooth: Tensor?, _ smoothing: Float) -> Tensor {
+        guard let smooth else { return nll }
+        return nll * (1 - smoothing) + smooth * (smoothing / Float(generator.vocabularySize))
+    }
+}

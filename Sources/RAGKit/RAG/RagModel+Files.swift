@@ -1,0 +1,175 @@
+import Foundation
+
+/// Where the context encoder's tokenizer was found.
+public enum ContextTokenizerSource: Sendable, Equatable {
+    /// In a directory: the one given, the encoder's own, or its sibling `<folder>_tokenizer`.
+    case directory(String)
+    /// There was none, so it is the question encoder's, whose vocabulary has the same size.
+    case questionTokenizer
+}
+
+extension RagModel {
+    /// Loads a RAG checkpoint: `config.json`, `generation_config.json`, `model.safetensors`, the two
+    /// tokenizers, and the context encoder in `ctx_encoder/` if there is one.
+    ///
+    /// - Throws: `RagError`, `CheckpointError`, `TokenizerError`, `JSONError` or
+    ///   `ConfigurationError`, naming what is missing or does not fit.
+    public convenience init(contentsOf directory: URL) throws {
+        let json = try configurationFile(in: directory)
+        guard let encoderJSON = json["question_encoder"], let generatorJSON = json["generator"]
+        else {
+            throw RagError.invalidDirectory(
+                path: directory.path,
+                reason: "config.json has no question_encoder and generator: not a RAG checkpoint")
+        }
+        try self.init(
+            questionEncoder: makeTextEncoder(.question, encoderJSON),
+            questionTokenizer: loadTokenizer(
+                from: directory.appendingPathComponent("question_encoder_tokenizer")),
+            generator: makeGenerator(generatorJSON),
+            generatorTokenizer: loadTokenizer(
+                from: directory.appendingPathComponent("generator_tokenizer")),
+            configuration: RagConfiguration(json: json))
+        try load(ModelWeights(directory: directory), ignoring: { $0.hasPrefix("rag.ctx_encoder.") })
+        let generationFile = directory.appendingPathComponent("generation_config.json")
+        generation = try GenerationConfiguration(
+            json: FileManager.default.fileExists(atPath: generationFile.path)
+                ? JSONValue(contentsOf: generationFile) : generatorJSON)
+        let contextFolder = directory.appendingPathComponent("ctx_encoder")
+        if FileManager.default.fileExists(atPath: contextFolder.path) {
+            try loadContextEncoder(from: contextFolder)
+        }
+    }
+
+    /// Loads a context encoder and its tokenizer, and turns on end-to-end training with them.
+    ///
+    /// - Parameters:
+    ///   - directory: of a DPR context encoder.
+    ///   - tokenizer: of its tokenizer; by default the encoder's directory is searched, then its
+    ///     sibling `<folder>_tokenizer`, then the question encoder's tokenizer is taken if the
+    ///     vocabularies have the same size.
+    /// - Returns: which tokenizer it is.
+    @discardableResult
+    public func loadContextEncoder(
+        from directory: URL, tokenizer: URL? = nil
+    ) throws -> ContextTokenizerSource {
+        let encoder = try DPREncoder(contentsOf: directory, role: .context)
+        let sibling = directory.deletingLastPathComponent()
+            .appendingPathComponent(directory.lastPathComponent + "_tokenizer")
+        let candidates = tokenizer.map { [$0] } ?? [directory, sibling].filter(hasTokenizer)
+        if let folder = candidates.first {
+            let found = try loadTokenizer(from: folder)
+            try setContextEncoder(encoder)
+            setContextEncoderTokenizer(found)
+            return .directory(folder.path)
+        }
+        guard questionTokenizer.vocabularySize == encoder.configuration.bert.vocabSize else {
+            throw RagError.invalidDirectory(
+                path: directory.path,
+                reason: "there is no tokenizer for the context encoder, and the question encoder's "
+                    + "has \(questionTokenizer.vocabularySize) ids for a vocabulary of "
+                    + "\(encoder.configuration.bert.vocabSize): name its directory")
+        }
+        try setContextEncoder(encoder)
+        setContextEncoderTokenizer(questionTokenizer)
+        return .questionTokenizer
+    }
+
+    /// Writes the model as a directory that this and transformers load: atomically, over what was
+    /// there before if `replacing`.
+    ///
+    /// The context encoder, if there is one, lies in `ctx_encoder/` with its tokenizer.
+    ///
+    /// - Throws: `RagError.notSavable`, `TokenizerError` or `FileError`.
+    public func save(to directory: URL, replacing: Bool = false) throws {
+        try AtomicDirectory.write(to: directory, replacing: replacing) { try saveFiles(in: $0) }
+    }
+
+    /// Writes the model's files into a directory that exists.
+    public func saveFiles(in directory: URL) throws {
+        guard let encoder = questionEncoder as? any HuggingFaceModel else {
+            throw RagError.notSavable(part: "question encoder")
+        }
+        guard let writer = generator as? any HuggingFaceModel else {
+            throw RagError.notSavable(part: "generator")
+        }
+        let json = configuration.json(
+            questionEncoder: encoder.huggingFaceConfiguration,
+            generator: writer.huggingFaceConfiguration)
+        try json.write(to: directory.appendingPathComponent("config.json"))
+        try generation.json(generator.tokenIDs)
+            .write(to: directory.appendingPathComponent("generation_config.json"))
+        try saveWeights(to: directory.appendingPathComponent("model.safetensors")) {
+            !$0.hasPrefix("rag.ctx_encoder.")
+        }
+        try questionTokenizer.save(
+            to: directory.appendingPathComponent("question_encoder_tokenizer"))
+        try generatorTokenizer.save(to: directory.appendingPathComponent("generator_tokenizer"))
+        if let (context, tokenizer) = try contextParts() {
+            guard let savable = context as? any HuggingFaceModel else {
+                throw RagError.notSavable(part: "context encoder")
+            }
+            let folder = directory.appendingPathComponent("ctx_encoder")
+            try FileManager.default.createDirectory(
+                at: folder, withIntermediateDirectories: true)
+            try savable.huggingFaceConfiguration
+                .write(to: folder.appendingPathComponent("config.json"))
+            try context.saveWeights(to: folder.appendingPathComponent("model.safetensors"))
+            try tokenizer.save(to: folder)
+        }
+    }
+}
+
+extension DPREncoder {
+    /// Loads a DPR encoder's directory: `config.json` and `model.safetensors`.
+    ///
+    /// - Throws: `CheckpointError` naming every tensor that does not fit, or a configuration error.
+    public convenience init(contentsOf directory: URL, role: EncoderRole) throws {
+        self.init(
+            configuration: try DPRConfiguration(
+                role: role, json: configurationFile(in: directory)))
+        try load(ModelWeights(directory: directory))
+    }
+
+    /// Writes `config.json` and `model.safetensors` into a directory that exists.
+    public func saveFiles(in directory: URL) throws {
+        try huggingFaceConfiguration.write(to: directory.appendingPathComponent("config.json"))
+        try saveWeights(to: directory.appendingPathComponent("model.safetensors"))
+    }
+}
+
+/// The `config.json` of a model directory.
+func configurationFile(in directory: URL) throws -> JSONValue {
+    let file = directory.appendingPathComponent("config.json")
+    guard FileManager.default.fileExists(atPath: file.path) else {
+        throw CheckpointError.missingFile(
+            file: file.path, advice: "a model directory holds config.json and model.safetensors")
+    }
+    return try JSONValue(contentsOf: file)
+}
+
+private func hasTokenizer(_ directory: URL) -> Bool {
+    ["vocab.txt", "vocab.json", "tokenizer.json", "spiece.model"].contains {
+        FileManager.default.fileExists(atPath: directory.appendingPathComponent($0).path)
+    }
+}
+
+/// An encoder for the configuration found under a RAG config's `question_encoder`.
+private func makeTextEncoder(_ role: EncoderRole, _ json: JSONValue) throws -> any TextEncoder {
+    let type = try json.string("model_type") ?? "dpr"
+    guard type == "dpr" else {
+        throw ConfigurationError.unsupported(
+            key: "question_encoder.model_type", value: type, expected: "dpr")
+    }
+    return DPREncoder(configuration: try DPRConfiguration(role: role, json: json))
+}
+
+/// A generator for the configuration found under a RAG config's `generator`.
+private func makeGenerator(_ json: JSONValue) throws -> any Seq2SeqGenerator {
+    let type = try json.string("model_type") ?? ""
+    guard type == "bart" else {
+        throw ConfigurationError.unsupported(
+            key: "generator.model_type", value: type, expected: "bart")
+    }
+    return BartGenerator(configuration: try BartConfiguration(json: json))
+}

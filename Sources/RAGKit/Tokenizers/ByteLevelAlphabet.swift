@@ -1,0 +1,45 @@
+/// GPT-2's way to write any byte as a printable character, so that vocabularies are text files:
+/// printable bytes stand for themselves, the other 68 for U+0100 and on (a space is `Ġ`).
+///
+/// Source: `bytes_to_unicode` of GPT-2 (Radford et al. 2019).
+enum ByteLevelAlphabet {
+    /// The character of each byte.
+    static let scalars: [Unicode.Scalar] = {
+        var next: UInt32 = 0x100
+        return (0..<256).map { byte -> Unicode.Scalar in
+            switch byte {
+            case 0x21...0x7E, 0xA1...0xAC, 0xAE...0xFF:
+                return Unicode.Scalar(UInt8(byte))
+            default:
+                defer { next += 1 }
+                return Unicode.Scalar(next) ?? " "
+            }
+        }
+    }()
+
+    /// The byte of each character from U+0000 to U+0143, or -1.
+    private static let bytes: [Int16] = {
+        var bytes = [Int16](repeating: -1, count: 0x144)
+        for (byte, scalar) in scalars.enumerated() { bytes[Int(scalar.value)] = Int16(byte) }
+        return bytes
+    }()
+
+    /// - Returns: The bytes a token stands for, or `nil` if it has a character that is none of the
+    ///   256.
+    static func bytes(of token: String) -> [UInt8]? {
+        var result: [UInt8] = []
+        for scalar in token.unicodeScalars {
+            guard scalar.value < UInt32(bytes.count), bytes[Int(scalar.value)] >= 0 else {
+                return nil
+            }
+            result.append(UInt8(bytes[Int(scalar.value)]))
+        }
+        return result
+    }
+
+    static func token(of bytes: some Sequence<UInt8>) -> String {
+        var view = String.UnicodeScalarView()
+        for byte in bytes { view.append(scalars[Int(byte)]) }
+        return String(view)
+    }
+}

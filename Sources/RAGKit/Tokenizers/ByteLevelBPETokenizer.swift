@@ -1,0 +1,244 @@
+import Foundation
+
+/// GPT-2's and BART's tokenizer: byte-pair encoding over the bytes of the text. Nothing is unknown
+/// and nothing is lost.
+///
+/// Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2;
+/// ids as `BartTokenizerFast`'s and `GPT2TokenizerFast`'s.
+public struct ByteLevelBPETokenizer: Tokenizer {
+    /// What stands around a text, and how the special tokens are called by default.
+    public enum Style: String, Sendable {
+        /// `<s> a </s>` and `<s> a </s></s> b </s>`; all token types are 0. Also RoBERTa's.
+        case bart
+        /// Nothing is put around a text; the default special token is `<|endoftext|>`.
+        case gpt2
+    }
+
+    public let specialTokens: SpecialTokens
+    public let vocabularySize: Int
+    public let modelMaxLength: Int?
+    public let fingerprint: String
+    public let style: Style
+    /// Whether a space is put before a text that begins without one, so that its first word gets
+    /// the ids it has further on.
+    public let addsPrefixSpace: Bool
+
+    private let scanner = GPT2WordScanner()
+    private let addedTokens: AddedTokens
+    /// The tokens as they are written in the vocabulary file.
+    private let keys: TokenTable
+    /// The bytes the tokens stand for.
+    private let tokens: TokenTable
+    private let vocabularyCount: Int
+    private let merges: [(left: Int32, right: Int32, merged: Int32)]
+    private let merger: BytePairMerger
+    /// The words that are one token once merged: most words of most texts.
+    private let wholeWords: ByteStringTable
+    private let template: SequenceTemplate
+    private let cleansUp: Bool
+    private let configuration: TokenizerConfiguration
+
+    /// Makes a tokenizer from a vocabulary and its merges, both written with GPT-2's characters for
+    /// bytes (a space is `Ġ`).
+    ///
+    /// - Parameters:
+    ///   - vocabulary: Tokens in the order of their ids. BART style needs `<s>` and `</s>`.
+    ///   - merges: Pairs of tokens, the most important first.
+    /// - Throws: `TokenizerError` if a token is repeated or missing.
+    public init(
+        vocabulary: [String], merges: [(String, String)], style: Style,
+        addsPrefixSpace: Bool = false, modelMaxLength: Int? = nil
+    ) throws {
+        var configuration = TokenizerConfiguration()
+        configuration.addPrefixSpace = addsPrefixSpace
+        configuration.modelMaxLength = modelMaxLength.map(Double.init)
+        try self.init(
+            vocabulary: vocabulary.enumerated().map {
+                VocabularyJSON.Entry(token: $1, id: Int32($0), line: $0 + 1)
+            },
+            merges: merges.enumerated().map {
+                BytePairMerge(left: $1.0, right: $1.1, line: $0 + 1)
+            },
+            style: style, configuration: configuration, vocabularyFile: "vocabulary",
+            mergesFile: "merges")
+    }
+
+    init(
+        vocabulary: [VocabularyJSON.Entry], merges: [BytePairMerge], style: Style,
+        configuration: TokenizerConfiguration, vocabularyFile: String, mergesFile: String
+    ) throws {
+        var ids = ByteStringTable(capacity: vocabulary.count)
+        vocabularyCount = (vocabulary.map { Int($0.id) }.max() ?? -1) + 1
+        var keys = [[UInt8]?](repeating: nil, count: vocabularyCount)
+        for entry in vocabulary {
+            let earlier = ids.insert(entry.token.utf8, id: entry.id)
+            guard earlier < 0 else {
+                throw TokenizerError.malformed(
+                    file: vocabularyFile, line: entry.line,
+                    reason: "the token '\(entry.token)' already has the id \(earlier)")
+            }
+            keys[Int(entry.id)] = Array(entry.token.utf8)
+        }
+        let resolved = try configuration.resolvedTokens(
+            style == .bart ? .bart : .gpt2, file: vocabularyFile, vocabularySize: vocabularyCount,
+            vocabularyID: { token in
+                let id = ids.id(of: token.utf8)
+                return id < 0 ? nil : id
+            })
+        self.merges = try Self.resolved(merges, ids, mergesFile)
+        merger = BytePairMerger(
+            byteIDs: ByteLevelAlphabet.scalars.map { ids.id(of: String($0).utf8) },
+            merges: self.merges)
+        self.keys = TokenTable(vocabulary: keys, resolved)
+        tokens = Self.spelledBytes(keys, resolved)
+        wholeWords = Self.wholeWords(keys, merger)
+
+        self.style = style
+        self.configuration = configuration.spelledOut(resolved)
+        addsPrefixSpace = configuration.addPrefixSpace ?? false
+        cleansUp = configuration.cleanUpTokenizationSpaces ?? false
+        modelMaxLength = configuration.modelMaxLengthInTokens
+        specialTokens = resolved.special
+        addedTokens = resolved.added
+        vocabularySize = resolved.vocabularySize
+        if style == .bart, let cls = resolved.special.cls, let sep = resolved.special.sep {
+            template = SequenceTemplate(
+                prefix: [cls], separator: [sep, sep], suffix: [sep], secondType: 0)
+        } else {
+            template = SequenceTemplate()
+        }
+
+        var digest = StableDigest()
+        digest.add("byte-level-bpe-" + style.rawValue)
+        for key in keys { digest.add(key ?? []) }
+        for merge in self.merges {
+            digest.add(merge.left)
+            digest.add(merge.right)
+        }
+        for flag in [addsPrefixSpace, cleansUp] { digest.add(flag) }
+        digest.add(resolved)
+        fingerprint = digest.hexadecimal
+    }
+
+    private static func resolved(
+        _ merges: [BytePairMerge], _ ids: ByteStringTable, _ file: String
+    ) throws -> [(left: Int32, right: Int32, merged: Int32)] {
+        try merges.map { merge in
+            func id(_ token: String) throws -> Int32 {
+                let id = ids.id(of: token.utf8)
+                guard id >= 0 else {
+                    throw TokenizerError.malformed(
+                        file: file, line: merge.line,
+                        reason: "the merge of '\(merge.left)' and '\(merge.right)' needs the token "
+                            + "'\(token)', which the vocabulary lacks; do the files belong together?")
+                }
+                return id
+            }
+            return (try id(merge.left), try id(merge.right), try id(merge.left + merge.right))
+        }
+    }
+
+    /// The bytes of each token; a token with a character outside GPT-2's 256 stands for its own
+    /// UTF-8.
+    private static func spelledBytes(_ keys: [[UInt8]?], _ resolved: ResolvedTokens) -> TokenTable {
+        func bytes(_ token: String) -> [UInt8] {
+            ByteLevelAlphabet.bytes(of: token) ?? Array(token.utf8)
+        }
+        var resolved = resolved
+        resolved.added = AddedTokens(
+            resolved.added.tokens.map { token in
+                var token = token
+                token.content = String(decoding: bytes(token.content), as: UTF8.self)
+                return token
+            })
+        return TokenTable(
+            vocabulary: keys.map { $0.map { bytes(String(decoding: $0, as: UTF8.self)) } },
+            resolved)
+    }
+
+    private static func wholeWords(_ keys: [[UInt8]?], _ merger: BytePairMerger) -> ByteStringTable {
+        var table = ByteStringTable(capacity: keys.count)
+        var spelling: [Int32] = []
+        for (id, key) in keys.enumerated() {
+            guard let key,
+                let bytes = ByteLevelAlphabet.bytes(of: String(decoding: key, as: UTF8.self)),
+                bytes.count <= BytePairMerger.shortWord
+            else { continue }
+            bytes.withUnsafeBufferPointer { bytes in
+                spelling.removeAll(keepingCapacity: true)
+                merger.spell(bytes, into: &spelling)
+                if spelling == [Int32(id)] { _ = table.insert(bytes, id: Int32(id)) }
+            }
+        }
+        return table
+    }
+
+    public func ids(of text: String) -> [Int32] {
+        var text = text
+        return text.withUTF8 { text in
+            var ids: [Int32] = []
+            ids.reserveCapacity(text.count / 4 + 4)
+            addedTokens.forEachPiece(in: text) { piece in
+                switch piece {
+                case .token(let id):
+                    ids.append(id)
+                case .text(let range):
+                    let stretch = UnsafeBufferPointer(rebasing: text[range])
+                    if addsPrefixSpace, stretch.first != 0x20 {
+                        ([0x20] + stretch).withUnsafeBufferPointer { spell($0, into: &ids) }
+                    } else {
+                        spell(stretch, into: &ids)
+                    }
+                }
+            }
+            return ids
+        }
+    }
+
+    @inline(__always)
+    private func spell(_ text: UnsafeBufferPointer<UInt8>, into ids: inout [Int32]) {
+        scanner.forEachWord(in: text) { range in
+            let word = UnsafeBufferPointer(rebasing: text[range])
+            let whole = wholeWords.id(of: word)
+            if whole >= 0 { ids.append(whole) } else { merger.spell(word, into: &ids) }
+        }
+    }
+
+    public func encode(_ text: String, pair: String?, maxLength: Int?) -> Encoding {
+        template.encode(ids(of: text), pair: pair.map { ids(of: $0) }, maxLength: maxLength)
+    }
+
+    /// Bytes that are not UTF-8 (a character cut in two) become U+FFFD, as Python's
+    /// `errors="replace"` has it.
+    public func decode(_ ids: [Int32], skippingSpecialTokens: Bool, cleaningUp: Bool?) -> String {
+        var text: [UInt8] = []
+        for id in ids {
+            if skippingSpecialTokens, specialTokens.allIDs.contains(id) { continue }
+            if let token = tokens(id) { text += token }
+        }
+        // Repair first: cleaning works on text.
+        let repaired = String(decoding: text, as: UTF8.self)
+        guard cleaningUp ?? cleansUp else { return repaired }
+        return String(decoding: DecodingCleanup.cleaned(Array(repaired.utf8)), as: UTF8.self)
+    }
+
+    public func save(to directory: URL) throws {
+        try VocabularyFiles.makeDirectory(directory)
+        func key(_ id: Int32) -> String? {
+            keys(id).map { String(decoding: $0, as: UTF8.self) }
+        }
+        let entries = (0..<Int32(vocabularyCount)).compactMap { id in
+            key(id).map { (token: $0, id: id) }
+        }
+        try VocabularyFiles.write(
+            VocabularyJSON.text(entries), to: directory.appendingPathComponent("vocab.json"))
+        var text = "#version: 0.2\n"
+        for merge in merges { text += "\(key(merge.left) ?? "") \(key(merge.right) ?? "")\n" }
+        try VocabularyFiles.write(text, to: directory.appendingPathComponent("merges.txt"))
+        var configuration = configuration
+        if configuration.tokenizerClass == nil {
+            configuration.tokenizerClass = style == .bart ? "BartTokenizer" : "GPT2Tokenizer"
+        }
+        try configuration.write(to: directory)
+    }
+}

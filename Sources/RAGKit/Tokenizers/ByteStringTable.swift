@@ -1,0 +1,113 @@
+/// A hash table from byte strings to ids: open addressing with linear probing.
+///
+/// It exists because the hot loops look up pieces of a larger buffer, for which a `Dictionary`
+/// would need a key object each time. Its order of growth and probing depends on the keys alone,
+/// so nothing differs from one process to the next.
+struct ByteStringTable: Sendable {
+    private struct Slot {
+        var hash: UInt64 = 0
+        var start: Int = 0
+        var length: Int32 = 0
+        var id: Int32 = -1  // -1: empty
+    }
+
+    private var slots: [Slot]
+    private var keys: [UInt8] = []
+    private(set) var count = 0
+    /// The length of the longest key, in bytes.
+    private(set) var longestKey = 0
+
+    /// - Parameter capacity: The number of keys expected; the table grows if there are more.
+    init(capacity: Int = 16) {
+        var size = 32
+        while size < capacity * 2 { size *= 2 }
+        slots = [Slot](repeating: Slot(), count: size)
+    }
+
+    /// The hash of an empty key. Extend it byte by byte with `extended(_:by:)`.
+    static let emptyHash: UInt64 = 0xcbf2_9ce4_8422_2325
+
+    /// FNV-1a, which gives the hashes of all prefixes on the way.
+    @inline(__always)
+    static func extended(_ hash: UInt64, by byte: UInt8) -> UInt64 {
+        (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3
+    }
+
+    @inline(__always)
+    static func hash(_ key: UnsafeBufferPointer<UInt8>) -> UInt64 {
+        var hash = emptyHash
+        for byte in key { hash = extended(hash, by: byte) }
+        return hash
+    }
+
+    /// - Returns: The id stored for `key`, or -1.
+    @inline(__always)
+    func id(of key: UnsafeBufferPointer<UInt8>) -> Int32 { id(of: key, hash: Self.hash(key)) }
+
+    /// - Parameter hash: The hash of `key`, if the caller has it already.
+    @inline(__always)
+    func id(of key: UnsafeBufferPointer<UInt8>, hash: UInt64) -> Int32 {
+        slots.withUnsafeBufferPointer { slots in
+            let mask = slots.count - 1
+            var index = Self.firstSlot(hash, mask)
+            while slots[index].id >= 0 {
+                if slots[index].hash == hash, matches(slots[index], key) { return slots[index].id }
+                index = (index + 1) & mask
+            }
+            return -1
+        }
+    }
+
+    func id(of key: some Collection<UInt8>) -> Int32 {
+        Array(key).withUnsafeBufferPointer { id(of: $0) }
+    }
+
+    /// Stores `id` for `key` unless the key is there already.
+    ///
+    /// - Precondition: `id >= 0`.
+    /// - Returns: The id stored before, or -1 if the key is new.
+    mutating func insert(_ key: UnsafeBufferPointer<UInt8>, id: Int32) -> Int32 {
+        precondition(id >= 0, "ByteStringTable: the id \(id) is negative")
+        let hash = Self.hash(key)
+        let known = self.id(of: key, hash: hash)
+        if known >= 0 { return known }
+        if count * 2 >= slots.count { grow() }
+        place(Slot(hash: hash, start: keys.count, length: Int32(key.count), id: id))
+        keys.append(contentsOf: key)
+        count += 1
+        longestKey = max(longestKey, key.count)
+        return -1
+    }
+
+    mutating func insert(_ key: some Collection<UInt8>, id: Int32) -> Int32 {
+        Array(key).withUnsafeBufferPointer { insert($0, id: id) }
+    }
+
+    @inline(__always)
+    private func matches(_ slot: Slot, _ key: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard Int(slot.length) == key.count else { return false }
+        return keys.withUnsafeBufferPointer { keys in
+            for index in 0..<key.count where keys[slot.start + index] != key[index] { return false }
+            return true
+        }
+    }
+
+    @inline(__always)
+    private static func firstSlot(_ hash: UInt64, _ mask: Int) -> Int {
+        // The low bits of FNV depend on the low bits of the bytes only; fold the high ones in.
+        Int(truncatingIfNeeded: hash ^ (hash >> 29)) & mask
+    }
+
+    private mutating func place(_ slot: Slot) {
+        let mask = slots.count - 1
+        var index = Self.firstSlot(slot.hash, mask)
+        while slots[index].id >= 0 { index = (index + 1) & mask }
+        slots[index] = slot
+    }
+
+    private mutating func grow() {
+        let old = slots
+        slots = [Slot](repeating: Slot(), count: old.count * 2)
+        for slot in old where slot.id >= 0 { place(slot) }
+    }
+}

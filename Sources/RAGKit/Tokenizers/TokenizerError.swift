@@ -1,0 +1,32 @@
+/// A tokenizer that cannot be loaded, made, trained or saved.
+public enum TokenizerError: Error, Equatable, CustomStringConvertible {
+    /// No vocabulary was found; `expected` says which files would do.
+    case missingFile(directory: String, expected: String)
+    /// A file could not be read at all.
+    case unreadable(file: String, reason: String)
+    /// A file breaks its format; `line` counts from 1.
+    case malformed(file: String, line: Int, reason: String)
+    /// A file asks for something this library does not do.
+    case unsupported(file: String, reason: String)
+    /// A setting of a tokenizer or trainer that makes no sense.
+    case invalidSetting(name: String, reason: String)
+    /// A file could not be written.
+    case cannotWrite(file: String, reason: String)
+
+    public var description: String {
+        switch self {
+        case .missingFile(let directory, let expected):
+            "\(directory): no tokenizer found; expected \(expected)."
+        case .unreadable(let file, let reason):
+            "\(file): cannot be read: \(reason)."
+        case .malformed(let file, let line, let reason):
+            "\(file), line \(line): \(reason)."
+        case .unsupported(let file, let reason):
+            "\(file): not supported: \(reason)."
+        case .invalidSetting(let name, let reason):
+            "Tokenizer setting '\(name)': \(reason)."
+        case .cannotWrite(let file, let reason):
+            "\(file): cannot be written: \(reason)."
+        }
+    }
+}

@@ -1,0 +1,214 @@
+import Foundation
+
+/// BERT's tokenizer: words are cleaned, optionally lower-cased and stripped of accents, and then
+/// spelled with the longest pieces of a vocabulary from left to right.
+///
+/// A word that cannot be spelled, or has more than 100 scalars, is one `[UNK]`. Sequences are
+/// `[CLS] a [SEP]` and `[CLS] a [SEP] b [SEP]`. DPR's encoders use this tokenizer too.
+///
+/// Source: Devlin et al. 2019, arXiv:1810.04805; ids as `BertTokenizerFast`'s.
+public struct WordPieceTokenizer: Tokenizer {
+    public let specialTokens: SpecialTokens
+    public let vocabularySize: Int
+    public let modelMaxLength: Int?
+    public let fingerprint: String
+    /// Whether text is lower-cased first.
+    public let lowercase: Bool
+    /// Whether accents are stripped first.
+    public let stripAccents: Bool
+    /// Whether every ideograph is a word of its own.
+    public let spacesIdeographs: Bool
+
+    private let scanner: BertWordScanner
+    private let addedTokens: AddedTokens
+    private let tokens: TokenTable
+    private let vocabularyCount: Int
+    /// Pieces that begin a word, and pieces that continue one, without their `##`.
+    private let initialPieces: ByteStringTable
+    private let continuingPieces: ByteStringTable
+    private let unknown: Int32
+    private let template: SequenceTemplate
+    private let cleansUp: Bool
+    private let configuration: TokenizerConfiguration
+
+    /// Makes a tokenizer from its tokens.
+    ///
+    /// - Parameters:
+    ///   - vocabulary: The tokens in the order of their ids. `[UNK]`, `[CLS]` and `[SEP]` must be
+    ///     there; `[PAD]` and `[MASK]` are used if they are.
+    ///   - stripAccents: `nil` strips them when lower-casing, as the reference does.
+    /// - Throws: `TokenizerError` if the vocabulary is empty, repeats a token or lacks one.
+    public init(
+        vocabulary: [String], lowercase: Bool = true, stripAccents: Bool? = nil,
+        spacesIdeographs: Bool = true, modelMaxLength: Int? = nil
+    ) throws {
+        var configuration = TokenizerConfiguration()
+        configuration.doLowerCase = lowercase
+        configuration.stripAccents = stripAccents
+        configuration.tokenizeChineseChars = spacesIdeographs
+        configuration.modelMaxLength = modelMaxLength.map(Double.init)
+        configuration.cleanUpTokenizationSpaces = true
+        try self.init(vocabulary: vocabulary, configuration: configuration, file: "vocabulary")
+    }
+
+    init(vocabulary: [String], configuration: TokenizerConfiguration, file: String) throws {
+        var all = ByteStringTable(capacity: vocabulary.count)
+        var initial = ByteStringTable(capacity: vocabulary.count)
+        var continuing = ByteStringTable(capacity: vocabulary.count)
+        var digest = StableDigest()
+        digest.add("wordpiece")
+        for (index, token) in vocabulary.enumerated() {
+            digest.add(token)
+            guard !token.isEmpty else { continue }
+            let id = Int32(index)
+            let earlier = all.insert(token.utf8, id: id)
+            guard earlier < 0 else {
+                throw TokenizerError.malformed(
+                    file: file, line: index + 1,
+                    reason: "the token '\(token)' already has the id \(earlier)")
+            }
+            if token.utf8.starts(with: Self.continuation.utf8), token.utf8.count > 2 {
+                _ = continuing.insert(token.utf8.dropFirst(2), id: id)
+            } else {
+                _ = initial.insert(token.utf8, id: id)
+            }
+        }
+        let resolved = try configuration.resolvedTokens(
+            .bert, file: file, vocabularySize: vocabulary.count,
+            vocabularyID: { token in
+                let id = all.id(of: token.utf8)
+                return id < 0 ? nil : id
+            })
+        if let token = resolved.added.tokens.first(where: \.normalized) {
+            throw TokenizerError.unsupported(
+                file: file,
+                reason: "the added token '\(token.content)' is to be looked for in normalised text"
+                    + ", which is not there yet; set its 'normalized' to false")
+        }
+        guard let unknown = resolved.special.unk, let cls = resolved.special.cls,
+            let sep = resolved.special.sep
+        else {
+            throw TokenizerError.unsupported(file: file, reason: "no unk, cls or sep token")
+        }
+
+        lowercase = configuration.doLowerCase ?? true
+        stripAccents = configuration.stripAccents ?? lowercase
+        spacesIdeographs = configuration.tokenizeChineseChars ?? true
+        cleansUp = configuration.cleanUpTokenizationSpaces ?? false
+        scanner = BertWordScanner(
+            lowercase: lowercase, stripAccents: stripAccents, spacesIdeographs: spacesIdeographs)
+        specialTokens = resolved.special
+        addedTokens = resolved.added
+        vocabularySize = resolved.vocabularySize
+        vocabularyCount = vocabulary.count
+        tokens = TokenTable(vocabulary: vocabulary.map { Array($0.utf8) }, resolved)
+        initialPieces = initial
+        continuingPieces = continuing
+        self.unknown = unknown
+        template = SequenceTemplate(prefix: [cls], separator: [sep], suffix: [sep])
+        modelMaxLength = configuration.modelMaxLengthInTokens
+        self.configuration = configuration.spelledOut(resolved)
+
+        for flag in [lowercase, stripAccents, spacesIdeographs, cleansUp] { digest.add(flag) }
+        digest.add(resolved)
+        fingerprint = digest.hexadecimal
+    }
+
+    private static let continuation = "##"
+
+    public func ids(of text: String) -> [Int32] {
+        var text = text
+        return text.withUTF8 { text in
+            var ids: [Int32] = []
+            ids.reserveCapacity(text.count / 4 + 4)
+            addedTokens.forEachPiece(in: text) { piece in
+                switch piece {
+                case .token(let id):
+                    ids.append(id)
+                case .text(let range):
+                    let stretch = UnsafeBufferPointer(rebasing: text[range])
+                    scanner.forEachWord(in: stretch) { word, isTooLong in
+                        if isTooLong { ids.append(unknown) } else { spell(word, into: &ids) }
+                    }
+                }
+            }
+            return ids
+        }
+    }
+
+    /// Appends the pieces of one word: at each place the longest piece there is.
+    @inline(__always)
+    private func spell(_ word: UnsafeBufferPointer<UInt8>, into ids: inout [Int32]) {
+        let whole = initialPieces.id(of: word)
+        if whole >= 0 { ids.append(whole) } else { spellInPieces(word, into: &ids) }
+    }
+
+    private func spellInPieces(_ word: UnsafeBufferPointer<UInt8>, into ids: inout [Int32]) {
+        let countBefore = ids.count
+        var start = 0
+        while start < word.count {
+            let (end, id) = start == 0
+                ? longestPiece(initialPieces, word, start)
+                : longestPiece(continuingPieces, word, start)
+            guard id >= 0 else {
+                ids.removeLast(ids.count - countBefore)
+                ids.append(unknown)
+                return
+            }
+            ids.append(id)
+            start = end
+        }
+    }
+
+    @inline(__always)
+    private func longestPiece(
+        _ pieces: ByteStringTable, _ word: UnsafeBufferPointer<UInt8>, _ start: Int
+    ) -> (end: Int, id: Int32) {
+        var best: (end: Int, id: Int32) = (start, -1)
+        var hash = ByteStringTable.emptyHash
+        for end in start..<min(word.count, start + pieces.longestKey) {
+            hash = ByteStringTable.extended(hash, by: word[end])
+            let key = UnsafeBufferPointer(rebasing: word[start...end])
+            let id = pieces.id(of: key, hash: hash)
+            if id >= 0 { best = (end + 1, id) }
+        }
+        return best
+    }
+
+    public func encode(_ text: String, pair: String?, maxLength: Int?) -> Encoding {
+        template.encode(ids(of: text), pair: pair.map { ids(of: $0) }, maxLength: maxLength)
+    }
+
+    public func decode(_ ids: [Int32], skippingSpecialTokens: Bool, cleaningUp: Bool?) -> String {
+        var text: [UInt8] = []
+        var isFirst = true
+        for id in ids {
+            if skippingSpecialTokens, specialTokens.allIDs.contains(id) { continue }
+            guard let token = tokens(id) else { continue }
+            let piece: [UInt8]
+            if isFirst {
+                piece = Array(token)
+            } else if token.starts(with: Self.continuation.utf8) {
+                piece = Array(token.dropFirst(2))
+            } else {
+                piece = [0x20] + token
+            }
+            text += DecodingCleanup.cleanedToken(piece)
+            isFirst = false
+        }
+        if cleaningUp ?? cleansUp { text = DecodingCleanup.cleaned(text) }
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    public func save(to directory: URL) throws {
+        try VocabularyFiles.makeDirectory(directory)
+        var text = ""
+        for id in 0..<Int32(vocabularyCount) {
+            text += String(decoding: tokens(id) ?? [], as: UTF8.self) + "\n"
+        }
+        try VocabularyFiles.write(text, to: directory.appendingPathComponent("vocab.txt"))
+        var configuration = configuration
+        configuration.tokenizerClass = configuration.tokenizerClass ?? "BertTokenizer"
+        try configuration.write(to: directory)
+    }
+}

@@ -1,0 +1,200 @@
+// Attention, forward. A work item is a block of query rows and one head: its scores fit in the second cache, become
+// probabilities there and are gone when the item is done. Only the log-sum-exp of each row is kept, from which the backward
+// pass computes the probabilities again.
+//
+// Dropout: probability (query row i of all query rows, head h, position j in the row's concatenation of key segments) is
+// element (i * heads + h) * L + j of the stream, L = the longest concatenation of the call rounded up to a multiple of 8.
+
+#include "attention.h"
+
+enum { MAX_ROWS = 192, SCORES = 49152 };
+
+intptr_t ragkit_attended_keys(const ragkit_attention *attention, intptr_t segment) {
+    intptr_t keys = 0;
+    for (intptr_t a = attention->attended_offsets[segment]; a < attention->attended_offsets[segment + 1]; a++) {
+        intptr_t t = attention->attended[a];
+        keys += attention->k_offsets[t + 1] - attention->k_offsets[t];
+    }
+    return keys;
+}
+
+intptr_t ragkit_dropout_row(const ragkit_attention *attention) {
+    if (!(attention->dropout.rate > 0)) return 0;
+    intptr_t longest = 0;
+    for (intptr_t s = 0; s < attention->q_segments; s++) {
+        longest = ragkit_max(longest, ragkit_attended_keys(attention, s));
+    }
+    return ragkit_pieces(longest, 8) * 8;
+}
+
+intptr_t ragkit_query_rows(intptr_t keys, intptr_t length) {
+    intptr_t most = ragkit_max(16, ragkit_min(MAX_ROWS, SCORES / ragkit_max(keys, 1)));
+    // blocks of about one size: a last one of few rows would waste its products
+    intptr_t blocks = ragkit_max(1, ragkit_pieces(length, most));
+    return ragkit_max(1, ragkit_pieces(length, blocks));
+}
+
+bool ragkit_next_run(const ragkit_attention *attention, intptr_t segment, intptr_t limit, ragkit_key_run *run) {
+    intptr_t end = attention->attended_offsets[segment + 1];
+    run->column += run->length;
+    run->length = 0;
+    for (; run->next < end; run->next++) {
+        intptr_t t = attention->attended[run->next];
+        intptr_t row = attention->k_offsets[t], length = attention->k_offsets[t + 1] - row;
+        if (length == 0) continue;
+        if (run->length == 0) {
+            run->row = row;
+        } else if (run->row + run->length != row) {
+            break;
+        }
+        run->length += length;
+    }
+    run->length = ragkit_min(run->length, limit - run->column);
+    return run->length > 0;
+}
+
+intptr_t ragkit_visible_keys(const ragkit_attention *attention, const ragkit_query_block *block, intptr_t i) {
+    if (!attention->causal) return block->keys;
+    intptr_t last = block->position + i + block->keys - block->length;
+    return ragkit_max(0, ragkit_min(block->keys, last + 1));
+}
+
+void ragkit_attention_scores(const ragkit_attention *attention, const ragkit_query_block *block, intptr_t head,
+                             intptr_t limit, float *scores, intptr_t stride) {
+    intptr_t column = head * attention->head_dim;
+    const float *q = attention->q + block->row * attention->q_stride + column;
+    ragkit_key_run run = {.next = attention->attended_offsets[block->segment]};
+    while (ragkit_next_run(attention, block->segment, limit, &run)) {
+        const float *k = attention->k + run.row * attention->k_stride + column;
+        ragkit_gemm_serial(false, true, block->rows, run.length, attention->head_dim, attention->scale, q,
+                           attention->q_stride, k, attention->k_stride, 0, scores + run.column, stride);
+    }
+    if (!attention->head_bias && !attention->segment_bias) return;
+    const ragkit_kernel_table *kernels = ragkit_kernels();
+    intptr_t start = 0;
+    for (intptr_t a = attention->attended_offsets[block->segment];
+         a < attention->attended_offsets[block->segment + 1] && start < limit; a++) {
+        intptr_t t = attention->attended[a];
+        intptr_t whole = attention->k_offsets[t + 1] - attention->k_offsets[t];
+        intptr_t length = ragkit_min(whole, limit - start);
+        for (intptr_t i = 0; i < block->rows; i++) {
+            float *row = scores + i * stride + start;
+            if (attention->head_bias) {
+                const float *bias = attention->head_bias
+                    + (head * attention->bias_rows + block->position + i) * attention->bias_columns;
+                kernels->add(length, row, bias, row);
+            }
+            if (attention->segment_bias) kernels->affine(length, 1, attention->segment_bias[a], row, row);
+        }
+        start += whole;
+    }
+}
+
+// MARK: Forward
+
+typedef struct {
+    const ragkit_attention *attention;
+    const ragkit_query_block *blocks;
+    ragkit_dropout_plan plan;
+    intptr_t dropout_row, scratch;  // floats
+    float *out, *lse;
+    intptr_t out_stride;
+} job;
+
+static bool same_attended(const ragkit_attention *attention, intptr_t s, intptr_t t) {
+    const intptr_t *offsets = attention->attended_offsets;
+    intptr_t count = offsets[s + 1] - offsets[s];
+    return count == offsets[t + 1] - offsets[t]
+        && memcmp(attention->attended + offsets[s], attention->attended + offsets[t], (size_t)count * sizeof(intptr_t))
+        == 0;
+}
+
+// Cuts the query rows into blocks. Neighbouring segments over the same keys, such as the beams of one document, count as one
+// segment where a row's place in its segment means nothing. Returns the blocks' number; `blocks` may be NULL to count.
+static intptr_t make_blocks(const ragkit_attention *attention, ragkit_query_block *blocks) {
+    bool mergeable = !attention->causal && !attention->head_bias && !attention->segment_bias;
+    intptr_t count = 0;
+    for (intptr_t s = 0; s < attention->q_segments;) {
+        intptr_t next = s + 1;
+        while (mergeable && next < attention->q_segments && same_attended(attention, s, next)) next++;
+        intptr_t begin = attention->q_offsets[s], length = attention->q_offsets[next] - begin;
+        intptr_t keys = ragkit_attended_keys(attention, s), rows = ragkit_query_rows(keys, length);
+        for (intptr_t position = 0; position < length; position += rows) {
+            if (blocks) {
+                blocks[count] = (ragkit_query_block){
+                    .segment = s, .row = begin + position, .rows = ragkit_min(rows, length - position),
+                    .position = position, .length = length, .keys = keys,
+                };
+            }
+            count++;
+        }
+        s = next;
+    }
+    return count;
+}
+
+static void forward_item(const job *j, const ragkit_query_block *block, intptr_t head, float *scores) {
+    const ragkit_attention *attention = j->attention;
+    const ragkit_kernel_table *kernels = ragkit_kernels();
+    intptr_t width = attention->head_dim, column = head * width, stride = ragkit_score_stride(block->keys);
+    intptr_t limit = ragkit_visible_keys(attention, block, block->rows - 1);
+    float inverse[MAX_ROWS];
+    ragkit_attention_scores(attention, block, head, limit, scores, stride);
+    for (intptr_t i = 0; i < block->rows; i++) {
+        float *row = scores + i * stride, maximum = -INFINITY, total = 0;
+        intptr_t visible = ragkit_visible_keys(attention, block, i);
+        if (visible > 0) total = kernels->exp_row(visible, row, row, &maximum);
+        kernels->fill(limit - visible, 0, row + visible);
+        if (j->plan.threshold > 0) {
+            uint64_t first = ragkit_dropout_first(attention, block->row + i, head, j->dropout_row);
+            kernels->dropout(visible, &j->plan, first, row, NULL, row);
+        }
+        inverse[i] = total == 0 ? 0 : 1.0f / total;
+        if (j->lse) j->lse[(block->row + i) * attention->heads + head] = total == 0 ? -INFINITY : maximum + logf(total);
+    }
+    float *out = j->out + block->row * j->out_stride + column;
+    float beta = 0;
+    ragkit_key_run run = {.next = attention->attended_offsets[block->segment]};
+    while (ragkit_next_run(attention, block->segment, limit, &run)) {
+        ragkit_gemm_serial(false, false, block->rows, width, run.length, 1, scores + run.column, stride,
+                           attention->v + run.row * attention->v_stride + column, attention->v_stride, beta, out,
+                           j->out_stride);
+        beta = 1;
+    }
+    for (intptr_t i = 0; i < block->rows; i++) {
+        float *row = out + i * j->out_stride;
+        if (beta == 0 || inverse[i] == 0) {
+            kernels->fill(width, 0, row);
+        } else {
+            kernels->affine(width, inverse[i], 0, row, row);
+        }
+    }
+}
+
+static void forward_range(void *context, intptr_t begin, intptr_t end) {
+    const job *j = context;
+    float *scores = ragkit_scratch((size_t)j->scratch * sizeof(float));
+    for (intptr_t i = begin; i < end; i++) {
+        forward_item(j, &j->blocks[i / j->attention->heads], i % j->attention->heads, scores);
+    }
+}
+
+void ragkit_attention_forward(const ragkit_attention *attention, float *out, intptr_t out_stride, float *lse) {
+    intptr_t count = make_blocks(attention, NULL);
+    if (count == 0) return;
+    ragkit_query_block *blocks = ragkit_allocate((size_t)count * sizeof(*blocks));
+    make_blocks(attention, blocks);
+    job j = {
+        .attention = attention, .blocks = blocks, .plan = ragkit_plan_dropout(attention->dropout),
+        .dropout_row = ragkit_dropout_row(attention), .out = out, .lse = lse, .out_stride = out_stride,
+    };
+    intptr_t work = 0;
+    for (intptr_t i = 0; i < count; i++) {
+        j.scratch = ragkit_max(j.scratch, blocks[i].rows * ragkit_score_stride(blocks[i].keys));
+        work += blocks[i].rows * (blocks[i].keys + 1);
+    }
+    // a multiply-add of the two products is about an eighth of an element of simple work
+    intptr_t cost = work / count * (attention->head_dim / 4 + 6);
+    ragkit_parallel_ranges(count * attention->heads, ragkit_max(cost, 1), forward_range, &j);
+    free(blocks);
+}

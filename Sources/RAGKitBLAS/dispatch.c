@@ -1,0 +1,62 @@
+// Which vector kernels this processor runs.
+
+#include "internal.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+static _Atomic(const ragkit_kernel_table *) current;
+static _Atomic int current_level;
+
+// The compiler's checks ask the processor and whether the system saves the wide registers.
+static int best_level(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")
+        && __builtin_cpu_supports("bmi2");
+    if (!avx2) return RAGKIT_PORTABLE;
+    bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+        && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    return avx512 ? RAGKIT_AVX512 : RAGKIT_AVX2;
+#else
+    return RAGKIT_PORTABLE;
+#endif
+}
+
+static const ragkit_kernel_table *table(int level) {
+#if defined(__x86_64__)
+    if (level == RAGKIT_AVX512) return &ragkit_avx512_kernels;
+    if (level == RAGKIT_AVX2) return &ragkit_avx2_kernels;
+#endif
+    (void)level;
+    return &ragkit_portable_kernels;
+}
+
+static int requested_level(void) {
+    const char *name = getenv("RAGKIT_INSTRUCTION_LEVEL");
+    if (!name || strcmp(name, "avx512") == 0) return RAGKIT_AVX512;
+    if (strcmp(name, "avx2") == 0) return RAGKIT_AVX2;
+    if (strcmp(name, "portable") == 0) return RAGKIT_PORTABLE;
+    fprintf(stderr, "RAGKit: RAGKIT_INSTRUCTION_LEVEL=\"%s\" is none of portable, avx2, avx512; ignored.\n", name);
+    return RAGKIT_AVX512;
+}
+
+int ragkit_force_instruction_level(int level) {
+    level = (int)ragkit_max(RAGKIT_PORTABLE, ragkit_min(level, best_level()));
+    atomic_store(&current_level, level);
+    atomic_store_explicit(&current, table(level), memory_order_release);
+    return level;
+}
+
+const ragkit_kernel_table *ragkit_kernels(void) {
+    const ragkit_kernel_table *kernels = atomic_load_explicit(&current, memory_order_acquire);
+    if (kernels) return kernels;
+    // Several threads may get here at once; all find the same.
+    ragkit_force_instruction_level(requested_level());
+    return atomic_load_explicit(&current, memory_order_acquire);
+}
+
+int ragkit_instruction_level(void) {
+    ragkit_kernels();
+    return atomic_load(&current_level);
+}

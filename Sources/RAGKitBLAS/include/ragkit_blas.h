@@ -1,0 +1,245 @@
+// The numeric kernels of RAGKit: plain functions over pointers and sizes.
+//
+// Conventions. Matrices are dense, row-major Float32; sizes and strides count elements (`intptr_t`, Swift's `Int`).
+// A function whose name does not end in `_serial` may split its work over the library's one pool of threads; called from
+// inside a pool task it runs inline. Results do not depend on the number of threads unless a comment says so.
+// `nullable` pointers may be NULL; every other pointer must be valid for the size named, also when a size is 0.
+// Pointers need no alignment beyond that of their element type.
+
+#ifndef RAGKIT_BLAS_H
+#define RAGKIT_BLAS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// MARK: Pool of threads (pool.c)
+
+/// Work items are numbered 0 ..< count; `worker` is 0 ..< ragkit_thread_count(), unique among the items running at once.
+typedef void (*ragkit_task)(void *context, intptr_t item, intptr_t worker);
+
+/// Threads that kernels use, the caller's included. First call: RAGKIT_NUM_THREADS, else the cores this process may run on.
+intptr_t ragkit_thread_count(void);
+/// Changes the number of threads (at least 1). Waits for work under way.
+void ragkit_set_thread_count(intptr_t count);
+/// Runs `task` for every item and returns when all are done. Nested calls, and calls while another thread's work has the
+/// pool, run inline on the calling thread (worker 0 of their own).
+void ragkit_parallel(intptr_t count, ragkit_task task, void *context);
+
+// MARK: Machine (dispatch.c)
+
+enum { RAGKIT_PORTABLE = 0, RAGKIT_AVX2 = 1, RAGKIT_AVX512 = 2 };
+/// The instruction level in use, chosen once from the processor (RAGKIT_INSTRUCTION_LEVEL=portable|avx2|avx512 lowers it).
+int ragkit_instruction_level(void);
+/// For tests: uses `level` or the best this processor has, whichever is lower. Returns the level now in use.
+int ragkit_force_instruction_level(int level);
+/// What runs the products, such as "OpenBLAS 0.3.21 Haswell, 2 threads". Static storage.
+const char *ragkit_description(void);
+
+// MARK: Products (gemm.c)
+
+/// C[m,n] = alpha * op(A)[m,k] * op(B)[k,n] + beta * C. op(X) is X, or its transpose when the flag is set (then A is [k,m]
+/// with row stride lda, B is [n,k]). beta = 0 never reads C. k = 0 gives beta * C.
+void ragkit_gemm(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha,
+                 const float *a, intptr_t lda, const float *b, intptr_t ldb, float beta, float *c, intptr_t ldc);
+/// The same on the calling thread alone.
+void ragkit_gemm_serial(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha,
+                        const float *a, intptr_t lda, const float *b, intptr_t ldb, float beta, float *c, intptr_t ldc);
+/// `count` independent products of one shape; matrices lie `stride_*` elements apart (0 repeats one).
+void ragkit_gemm_batched(intptr_t count, bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k,
+                         float alpha, const float *a, intptr_t lda, intptr_t stride_a, const float *b, intptr_t ldb,
+                         intptr_t stride_b, float beta, float *c, intptr_t ldc, intptr_t stride_c);
+
+// MARK: Elementwise (elementwise.c); y may be x
+
+void ragkit_fill(intptr_t n, float value, float *y);
+void ragkit_add(intptr_t n, const float *a, const float *b, float *y);
+void ragkit_subtract(intptr_t n, const float *a, const float *b, float *y);
+void ragkit_multiply(intptr_t n, const float *a, const float *b, float *y);
+void ragkit_divide(intptr_t n, const float *a, const float *b, float *y);
+/// y = scale * x + offset
+void ragkit_affine(intptr_t n, float scale, float offset, const float *x, float *y);
+/// y += alpha * x
+void ragkit_axpy(intptr_t n, float alpha, const float *x, float *y);
+/// y += a * b
+void ragkit_multiply_add(intptr_t n, const float *a, const float *b, float *y);
+/// y[r, c] = x[r, c] (op) row[c]   for op +, *
+void ragkit_add_row(intptr_t rows, intptr_t width, const float *x, const float *row, float *y);
+void ragkit_multiply_row(intptr_t rows, intptr_t width, const float *x, const float *row, float *y);
+/// y[r, c] = x[r, c] (op) column[r]
+void ragkit_add_column(intptr_t rows, intptr_t width, const float *x, const float *column, float *y);
+void ragkit_multiply_column(intptr_t rows, intptr_t width, const float *x, const float *column, float *y);
+
+/// Functions of one variable. `RAGKIT_GELU` is the exact erf form, `RAGKIT_GELU_TANH` the tanh form.
+enum {
+    RAGKIT_IDENTITY = 0, RAGKIT_RELU, RAGKIT_GELU, RAGKIT_GELU_TANH, RAGKIT_SILU, RAGKIT_TANH, RAGKIT_SIGMOID,
+    RAGKIT_EXP, RAGKIT_LOG, RAGKIT_SQRT, RAGKIT_RSQRT, RAGKIT_ABS, RAGKIT_SQUARE, RAGKIT_RECIPROCAL
+};
+/// Vectorised, relative error below 2e-7 of the exact value (absolute below 2e-7 near zeros of the function); NaN and
+/// infinities as the C library gives them.
+void ragkit_map(intptr_t n, int function, const float *x, float *y);
+/// dx = f'(x) * dy; dx may be dy.
+void ragkit_map_gradient(intptr_t n, int function, const float *x, const float *dy, float *dx);
+/// pre = x + bias (pre nullable; may be x), y = f(pre). `bias` [width] nullable.
+void ragkit_bias_activation(intptr_t rows, intptr_t width, int function, const float *x, const float *bias, float *pre,
+                            float *y);
+
+// MARK: Reductions (reductions.c); sums in Double inside, fixed order
+
+double ragkit_sum(intptr_t n, const float *x);
+double ragkit_sum_of_squares(intptr_t n, const float *x);
+double ragkit_dot(intptr_t n, const float *x, const float *y);
+/// True when every element is finite.
+bool ragkit_all_finite(intptr_t n, const float *x);
+/// y[c] (+)= sum over r of x[r, c]; `accumulate` keeps what y holds.
+void ragkit_sum_rows(intptr_t rows, intptr_t width, const float *x, bool accumulate, float *y);
+/// y[r] = sum over c of x[r, c]
+void ragkit_sum_columns(intptr_t rows, intptr_t width, const float *x, float *y);
+/// y[r] = max over c of x[r, c] (width >= 1); indices nullable: first position of the maximum. NaN wins.
+void ragkit_max_columns(intptr_t rows, intptr_t width, const float *x, float *y, int32_t *indices);
+/// y[r] = sum over c of a[r, c] * b[r, c]
+void ragkit_dot_rows(intptr_t rows, intptr_t width, const float *a, const float *b, float *y);
+
+// MARK: Softmax and normalisation (softmax.c, normalization.c)
+
+/// Rows of softmax / log-softmax; y may be x. A row of width 0 is left alone; a row all -infinity gives 0 / -infinity.
+void ragkit_softmax(intptr_t rows, intptr_t width, const float *x, float *y);
+void ragkit_log_softmax(intptr_t rows, intptr_t width, const float *x, float *y);
+/// y[r] = log sum exp over the row (width 0 or all -infinity: -infinity).
+void ragkit_log_sum_exp(intptr_t rows, intptr_t width, const float *x, float *y);
+/// dx = y * (dy - sum(dy * y)), y = softmax(x)
+void ragkit_softmax_gradient(intptr_t rows, intptr_t width, const float *y, const float *dy, float *dx);
+/// dx = dy - exp(y) * sum(dy), y = log_softmax(x)
+void ragkit_log_softmax_gradient(intptr_t rows, intptr_t width, const float *y, const float *dy, float *dx);
+
+/// Random bits from Philox 4x32-10 (Salmon et al. 2011): key = seed, counter = (element / 8, stream). Element e takes the
+/// (e mod 8)-th 16-bit word of its block and is dropped when that word < round(rate * 65536); kept values are scaled by
+/// 1 / (1 - round(rate * 65536) / 65536). rate 0 means no dropout and reads nothing else.
+typedef struct { float rate; uint64_t seed; uint64_t stream; } ragkit_dropout;
+/// y = dropout(x); the gradient is the same function applied to dy. `first` is the index of x[0] in the stream.
+void ragkit_apply_dropout(intptr_t n, ragkit_dropout dropout, intptr_t first, const float *x, float *y);
+/// One block of Philox 4x32-10, for tests of the generator against published vectors.
+void ragkit_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+
+/// sum = residual + dropout(x)  (residual nullable), y = (sum - mean) * rstd * gain + bias; mean and variance in Float32
+/// with two passes. `sum` nullable (not kept), `mean`, `rstd` [rows] nullable.
+void ragkit_layer_norm(intptr_t rows, intptr_t width, const float *x, const float *residual, ragkit_dropout dropout,
+                       const float *gain, const float *bias, float epsilon, float *sum, float *y, float *mean,
+                       float *rstd);
+/// d_sum gets the gradient of `sum`, which is the residual's; dx (nullable) = dropout(d_sum). dgain, dbias [width] are
+/// added to when `accumulate`, else overwritten.
+void ragkit_layer_norm_gradient(intptr_t rows, intptr_t width, const float *sum, const float *mean, const float *rstd,
+                                const float *gain, const float *dy, ragkit_dropout dropout, float *d_sum, float *dx,
+                                bool accumulate, float *dgain, float *dbias);
+/// y = x * rsqrt(mean(x^2) + epsilon) * gain; rstd [rows] nullable. (T5's norm)
+void ragkit_rms_norm(intptr_t rows, intptr_t width, const float *x, const float *gain, float epsilon, float *y,
+                     float *rstd);
+void ragkit_rms_norm_gradient(intptr_t rows, intptr_t width, const float *x, const float *rstd, const float *gain,
+                              const float *dy, float *dx, bool accumulate, float *dgain);
+
+// MARK: Rows (rows.c)
+
+/// y[i] = x[indices[i]] for rows of `width`; indices are checked by the caller.
+void ragkit_gather_rows(intptr_t count, intptr_t width, const int32_t *indices, const float *x, float *y);
+/// y[indices[i]] += alpha * x[i], in the order of i for each row whatever the number of threads.
+void ragkit_scatter_add_rows(intptr_t count, intptr_t width, intptr_t y_rows, const int32_t *indices, float alpha,
+                             const float *x, float *y);
+/// y[i] = scale * words[ids[i]] + positions[position[i]] + types[type[i]]; positions, types (with their indices) nullable.
+void ragkit_embed(intptr_t count, intptr_t width, float scale, const int32_t *ids, const float *words,
+                  const int32_t *position, const float *positions, const int32_t *type, const float *types, float *y);
+/// Segment s holds rows offsets[s] ..< offsets[s+1]: y[s] = mean of its rows (0 for an empty segment), and its gradient.
+void ragkit_segment_mean(intptr_t segments, intptr_t width, const intptr_t *offsets, const float *x, float *y);
+void ragkit_segment_mean_gradient(intptr_t segments, intptr_t width, const intptr_t *offsets, const float *dy, float *dx);
+/// y[c, r] = x[r, c]
+void ragkit_transpose(intptr_t rows, intptr_t width, const float *x, float *y);
+
+// MARK: Attention (attention.c)
+
+/// Attention of query rows over key segments. Query segment s is rows q_offsets[s] ..< q_offsets[s+1]; it attends to the
+/// key segments attended[a], a in attended_offsets[s] ..< attended_offsets[s+1], as if their rows were concatenated in that
+/// order (one softmax over all of them); key segment t is rows k_offsets[t] ..< k_offsets[t+1] of k and v.
+/// Head h takes columns h * head_dim ..< (h+1) * head_dim of q, k, v and out, whose rows are `*_stride` apart.
+/// score = scale * q.k + head_bias[h, row in its query segment, row in its key segment] + segment_bias[a].
+/// causal: query row r of a segment of length m sees keys j <= r + (n - m), n = length of the concatenation.
+/// A query row that sees no key gets zeros (and lse = -infinity).
+typedef struct {
+    const float *q, *k, *v;
+    intptr_t q_stride, k_stride, v_stride;
+    intptr_t heads, head_dim;
+    intptr_t q_segments, k_segments;
+    const intptr_t *q_offsets;         // [q_segments + 1]
+    const intptr_t *k_offsets;         // [k_segments + 1]
+    const intptr_t *attended_offsets;  // [q_segments + 1]
+    const intptr_t *attended;          // [attended_offsets[q_segments]]
+    bool causal;
+    float scale;
+    const float *head_bias;            // nullable [heads, bias_rows, bias_columns]
+    intptr_t bias_rows, bias_columns;
+    const float *segment_bias;         // nullable [attended count]
+    ragkit_dropout dropout;            // of the probabilities; see attention.c for the element order
+} ragkit_attention;
+
+/// out [q rows, heads * head_dim], lse [q rows, heads] nullable. Probabilities are not kept.
+void ragkit_attention_forward(const ragkit_attention *attention, float *out, intptr_t out_stride, float *lse);
+/// dq, dk, dv are overwritten (rows no query attends to get zeros). d_head_bias, d_segment_bias nullable, overwritten.
+void ragkit_attention_backward(const ragkit_attention *attention, const float *out, intptr_t out_stride,
+                               const float *lse, const float *d_out, intptr_t d_out_stride, float *dq,
+                               intptr_t dq_stride, float *dk, intptr_t dk_stride, float *dv, intptr_t dv_stride,
+                               float *d_head_bias, float *d_segment_bias);
+
+// MARK: Losses over a vocabulary (vocabulary.c)
+
+/// For each row: lse[r], picked[r] = logits[r, targets[r]] - lse[r] (0 when targets[r] < 0), and, if `total` is given,
+/// total[r] = sum over v of (logits[r, v] - lse[r]) in Double inside.
+void ragkit_pick_log_softmax(intptr_t rows, intptr_t vocabulary, const float *logits, const int32_t *targets, float *lse,
+                             float *picked, float *total);
+/// Replaces logits by d_picked * d picked/d logits + d_total * d total/d logits. d_total nullable.
+void ragkit_pick_log_softmax_gradient(intptr_t rows, intptr_t vocabulary, float *logits, const int32_t *targets,
+                                      const float *lse, const float *d_picked, const float *d_total);
+/// RAG-token's marginal. Group g has `documents` rows of logits (rows g * documents + j) and priors[g, j] (log
+/// probabilities): P(v) = logsumexp_j(logits[j, v] - lse_j + priors[j]); picked[g] = P(targets[g]) (0 when the target is
+/// < 0), total[g] = sum over v of P(v).
+void ragkit_marginal(intptr_t groups, intptr_t documents, intptr_t vocabulary, const float *logits, const float *priors,
+                     const int32_t *targets, float *lse, float *picked, float *total);
+/// Replaces logits by their gradient and overwrites d_priors [groups, documents].
+void ragkit_marginal_gradient(intptr_t groups, intptr_t documents, intptr_t vocabulary, float *logits,
+                              const float *priors, const int32_t *targets, const float *lse, const float *d_picked,
+                              const float *d_total, float *d_priors);
+
+// MARK: Optimizer (optimizer.c)
+
+typedef struct {
+    float learning_rate, beta1, beta2, epsilon, weight_decay;
+    float bias_correction1, bias_correction2;  // 1 - beta^step
+    float gradient_scale;                      // the clip factor, applied on reading
+    bool transformers_variant;  // eps added before the second correction, decay after the update (transformers.AdamW)
+} ragkit_adamw_step;
+/// One AdamW update in one pass over memory. torch variant: p *= 1 - lr * decay; p -= lr * m^ / (sqrt(v^) + eps).
+void ragkit_adamw(intptr_t n, const ragkit_adamw_step *step, const float *gradient, float *parameter, float *moment1,
+                  float *moment2);
+
+// MARK: Search (search.c)
+
+/// Exact inner-product search: for each query the `count` (<= rows) rows of highest score, best first, ties by lower row.
+/// NaN scores rank last. excluded: for query i, rows excluded[excluded_offsets[i] ..< excluded_offsets[i+1]], sorted
+/// ascending, are skipped (both nullable together). Fewer than `count` allowed rows: the rest is filled with row -1.
+void ragkit_search(intptr_t queries, intptr_t rows, intptr_t dimension, const float *query, const float *base,
+                   intptr_t count, const intptr_t *excluded_offsets, const intptr_t *excluded, intptr_t *found,
+                   float *scores);
+
+// MARK: Conversions (conversions.c)
+
+void ragkit_from_bfloat16(intptr_t n, const uint16_t *x, float *y);
+void ragkit_from_float16(intptr_t n, const uint16_t *x, float *y);
+/// Round to nearest even; NaN stays NaN.
+void ragkit_to_bfloat16(intptr_t n, const float *x, uint16_t *y);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,120 @@
+// What the files of this target share: the table of vector kernels and the ways to split work.
+
+#ifndef RAGKIT_INTERNAL_H
+#define RAGKIT_INTERNAL_H
+
+#include "ragkit_blas.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/// How many elements of simple work are worth waking another thread for.
+enum { RAGKIT_GRAIN = 16384 };
+
+static inline intptr_t ragkit_min(intptr_t a, intptr_t b) { return a < b ? a : b; }
+static inline intptr_t ragkit_max(intptr_t a, intptr_t b) { return a > b ? a : b; }
+static inline intptr_t ragkit_pieces(intptr_t n, intptr_t size) { return (n + size - 1) / size; }
+
+/// Memory that must be there: sizes are bounded by what the caller already holds, so running out ends the process.
+void *ragkit_allocate(size_t bytes);
+
+/// Memory of the calling thread, at least `bytes`, valid until the thread asks again. It is kept from call to call: fresh
+/// memory costs a page fault every 4 KB.
+void *ragkit_scratch(size_t bytes);
+
+typedef void (*ragkit_range_task)(void *context, intptr_t begin, intptr_t end);
+/// Runs `task` over disjoint ranges covering 0 ..< count, where one unit costs as much as `cost` simple elements.
+/// How the ranges fall depends on the number of threads, so `task` must not let results depend on them.
+void ragkit_parallel_ranges(intptr_t count, intptr_t cost, ragkit_range_task task, void *context);
+
+/// What the dropout kernel needs of a ragkit_dropout; threshold 0 means none.
+typedef struct {
+    uint32_t threshold;  // words below it drop the element
+    float scale;         // of the elements that are kept
+    uint64_t seed, stream;
+} ragkit_dropout_plan;
+
+ragkit_dropout_plan ragkit_plan_dropout(ragkit_dropout dropout);
+
+/// The vector kernels of one instruction level. Each works on the calling thread.
+typedef struct {
+    // Bodies/elementwise.h
+    void (*fill)(intptr_t n, float value, float *y);
+    void (*add)(intptr_t n, const float *a, const float *b, float *y);
+    void (*subtract)(intptr_t n, const float *a, const float *b, float *y);
+    void (*multiply)(intptr_t n, const float *a, const float *b, float *y);
+    void (*divide)(intptr_t n, const float *a, const float *b, float *y);
+    void (*affine)(intptr_t n, float scale, float offset, const float *x, float *y);
+    void (*axpy)(intptr_t n, float alpha, const float *x, float *y);
+    void (*multiply_add)(intptr_t n, const float *a, const float *b, float *y);
+    void (*map)(intptr_t n, int function, const float *x, float *y);
+    void (*map_gradient)(intptr_t n, int function, const float *x, const float *dy, float *dx);
+    // y = scale * words + positions + types, the last two nullable
+    void (*embed_row)(intptr_t n, float scale, const float *words, const float *positions, const float *types, float *y);
+    // Bodies/reductions.h
+    double (*sum)(intptr_t n, const float *x);
+    double (*sum_of_squares)(intptr_t n, const float *x);
+    double (*dot)(intptr_t n, const float *x, const float *y);
+    bool (*all_finite)(intptr_t n, const float *x);
+    float (*maximum)(intptr_t n, const float *x, int32_t *index);
+    // y[c] = sum over the rows, which lie `stride` apart
+    void (*sum_rows)(intptr_t rows, intptr_t width, intptr_t stride, const float *x, double *y);
+    // Bodies/softmax.h: one row each
+    void (*softmax)(intptr_t n, const float *x, float *y);
+    void (*log_softmax)(intptr_t n, const float *x, float *y);
+    float (*log_sum_exp)(intptr_t n, const float *x, double *sum);
+    void (*softmax_gradient)(intptr_t n, const float *y, const float *dy, float *dx);
+    void (*log_softmax_gradient)(intptr_t n, const float *y, const float *dy, float *dx);
+    // y = exp(x - max x), the sum of y returned, the maximum in `*maximum`; y may be x
+    float (*exp_row)(intptr_t n, const float *x, float *y, float *maximum);
+    // y = exp(x - shift)
+    void (*exp_shifted)(intptr_t n, float shift, const float *x, float *y);
+    // ds = p * (dp - shift)
+    void (*attention_gradient)(intptr_t n, const float *p, float shift, float *dp);
+    // Bodies/normalization.h
+    void (*layer_norm)(intptr_t n, const float *sum, const float *gain, const float *bias, float epsilon, float *y,
+                       float *mean, float *rstd);
+    void (*layer_norm_gradient)(intptr_t n, const float *sum, float mean, float rstd, const float *gain,
+                                const float *dy, float *d_sum, float *dgain, float *dbias);
+    void (*rms_norm)(intptr_t n, const float *x, const float *gain, float epsilon, float *y, float *rstd);
+    void (*rms_norm_gradient)(intptr_t n, const float *x, float rstd, const float *gain, const float *dy, float *dx,
+                              float *dgain);
+    // Bodies/dropout.h: y = residual + dropout(x), residual nullable
+    void (*dropout)(intptr_t n, const ragkit_dropout_plan *plan, uint64_t first, const float *x, const float *residual,
+                    float *y);
+    // Bodies/vocabulary.h
+    void (*pick_gradient)(intptr_t n, float lse, float scale, float offset, float *logits);
+    double (*marginal)(intptr_t documents, intptr_t stride, intptr_t n, const float *logits, const float *shift);
+    void (*marginal_weights)(intptr_t documents, intptr_t stride, intptr_t n, const float *logits, const float *shift,
+                             float *scratch, double *sums);
+    void (*marginal_gradient)(intptr_t documents, intptr_t stride, intptr_t n, float *logits, const float *shift,
+                              const float *lse, float d_total, const float *d_prior, float *scratch);
+    // Bodies/optimizer.h
+    void (*adamw)(intptr_t n, const ragkit_adamw_step *step, const float *gradient, float *parameter, float *moment1,
+                  float *moment2);
+    // Bodies/search.h: the first i in first ..< n with x[i] > threshold, or n
+    intptr_t (*find_greater)(intptr_t first, intptr_t n, float threshold, const float *x);
+    // Bodies/conversions.h
+    void (*from_bfloat16)(intptr_t n, const uint16_t *x, float *y);
+    void (*from_float16)(intptr_t n, const uint16_t *x, float *y);
+    void (*to_bfloat16)(intptr_t n, const float *x, uint16_t *y);
+    // Bodies/products.h
+    // C[m,n] = alpha * A[m,k] * B[n,k]^T + beta * C: dot products of rows, B read once
+    void (*dot_rows)(intptr_t m, intptr_t n, intptr_t k, float alpha, const float *a, intptr_t lda, const float *b,
+                     intptr_t ldb, float beta, float *c, intptr_t ldc);
+    // C[m,n] = alpha * op(A)[m,k] * B[k,n] + beta * C: sums of rows; A's element (i, p) lies at i * row_a + p * column_a
+    void (*sum_of_rows)(intptr_t m, intptr_t n, intptr_t k, float alpha, const float *a, intptr_t row_a,
+                        intptr_t column_a, const float *b, intptr_t ldb, float beta, float *c, intptr_t ldc);
+} ragkit_kernel_table;
+
+extern const ragkit_kernel_table ragkit_portable_kernels;
+#if defined(__x86_64__)
+extern const ragkit_kernel_table ragkit_avx2_kernels;
+extern const ragkit_kernel_table ragkit_avx512_kernels;
+#endif
+
+/// The kernels of the level in use.
+const ragkit_kernel_table *ragkit_kernels(void);
+
+#endif

@@ -1,0 +1,11 @@
+// The vector kernels for AVX2 with fused multiply-add (x86-64-v3).
+
+#if defined(__x86_64__)
+#define LANES 8
+#define KERNEL_TABLE ragkit_avx2_kernels
+// Before the attribute: it must not reach inline functions of system headers.
+#include "Bodies/headers.h"
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2"))), apply_to = function)
+#include "Bodies/kernels.h"
+#pragma clang attribute pop
+#endif

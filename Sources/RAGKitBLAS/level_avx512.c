@@ -1,0 +1,12 @@
+// The vector kernels for AVX-512 (x86-64-v4).
+
+#if defined(__x86_64__)
+#define LANES 16
+#define KERNEL_TABLE ragkit_avx512_kernels
+// Before the attribute: it must not reach inline functions of system headers.
+#include "Bodies/headers.h"
+#pragma clang attribute push( \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2"))), apply_to = function)
+#include "Bodies/kernels.h"
+#pragma clang attribute pop
+#endif
