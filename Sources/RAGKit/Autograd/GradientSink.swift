@@ -55,7 +55,7 @@ final class GradientEngine {
             return
         }
         // A gradient handed to two inputs shares its storage, and is copied before it is added to.
-        let sum = existing.owned()
+        let sum = (consume existing).owned()
         body(sum.writablePointer, true)
         pending[key] = sum
     }

@@ -27,7 +27,7 @@ public struct Gradients: Sendable {
             byParameter[key] = gradient
             return
         }
-        let sum = existing.owned()
+        let sum = (consume existing).owned()
         ragkit_axpy(gradient.count, 1, gradient.pointer, sum.writablePointer)
         byParameter[key] = sum
     }

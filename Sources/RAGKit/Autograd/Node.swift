@@ -55,8 +55,11 @@ final class Node: @unchecked Sendable {
     deinit {
         var pending = inputs
         inputs = []
-        while let next = pending.popLast() {
-            guard var node = next, isKnownUniquelyReferenced(&node) else { continue }
+        pullback = nil  // what it captured may be one of the inputs
+        while !pending.isEmpty {
+            // Taken out without a second reference, or none would ever be the only one.
+            guard var node = pending.removeLast() else { continue }
+            guard isKnownUniquelyReferenced(&node) else { continue }
             pending.append(contentsOf: node.inputs)
             node.inputs = []
         }

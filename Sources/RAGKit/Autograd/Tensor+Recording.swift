@@ -27,11 +27,11 @@ extension Tensor {
         pullback: (@Sendable (Tensor) -> [Tensor?])?
     ) -> Tensor {
         guard let pullback else { return record(name, inputs, value: value, pullback: nil) }
+        let count = inputs.count  // not the inputs themselves, which would hold their tape
         return record(name, inputs, value: value) { gradient, sink in
             let results = pullback(gradient)
             precondition(
-                results.count == inputs.count,
-                "\(name): \(results.count) gradients for \(inputs.count) inputs")
+                results.count == count, "\(name): \(results.count) gradients for \(count) inputs")
             for (index, result) in results.enumerated() {
                 if let result { sink.add(result, to: index) }
             }

@@ -20,7 +20,8 @@ public struct CRC32C: Sendable {
             while position + 8 <= bytes.count {
                 let word = base.loadUnaligned(fromByteOffset: position, as: UInt64.self)
                 let mixed = UInt64(littleEndian: word) ^ UInt64(crc)
-                crc = table[0x700 | Int(mixed & 0xFF)]
+                crc =
+                    table[0x700 | Int(mixed & 0xFF)]
                     ^ table[0x600 | Int(mixed >> 8 & 0xFF)]
                     ^ table[0x500 | Int(mixed >> 16 & 0xFF)]
                     ^ table[0x400 | Int(mixed >> 24 & 0xFF)]

@@ -24,7 +24,8 @@ public enum CheckpointError: Error, Equatable, CustomStringConvertible {
         case .missingTensor(let file, let name):
             return "'\(file)' holds no tensor '\(name)'"
         case .wrongType(let file, let tensor, let expected, let found):
-            return "'\(file)': tensor '\(tensor)' has elements of type \(found), expected \(expected)"
+            return
+                "'\(file)': tensor '\(tensor)' has elements of type \(found), expected \(expected)"
         case .wrongByteCount(let tensor, let expected, let found):
             return "tensor '\(tensor)' needs \(expected) bytes for its shape, got \(found)"
         case .invalidTensor(let name, let reason):

@@ -156,7 +156,8 @@ struct JSONScanner {
         for index in first..<offset {
             let digit = Int(bytes[index] - UInt8(ascii: "0"))
             let (shifted, overflow) = value.multipliedReportingOverflow(by: 10)
-            let (sum, carry) = isNegative
+            let (sum, carry) =
+                isNegative
                 ? shifted.subtractingReportingOverflow(digit)
                 : shifted.addingReportingOverflow(digit)
             if overflow || carry { return nil }
@@ -177,7 +178,8 @@ struct JSONScanner {
             throw failure("more than \(JSONScanner.maximumDepth) brackets inside each other")
         }
         switch peek() {
-        case UInt8(ascii: "{"): try object { scanner, _, _ in try scanner.skipValue(depth: depth + 1) }
+        case UInt8(ascii: "{"):
+            try object { scanner, _, _ in try scanner.skipValue(depth: depth + 1) }
         case UInt8(ascii: "["): try array { scanner in try scanner.skipValue(depth: depth + 1) }
         case UInt8(ascii: "\""): _ = try string()
         default:
@@ -239,7 +241,7 @@ extension JSONScanner {
                 return text
             case UInt8(ascii: "\\"):
                 let scalar = try escape(repairing: repairing)
-                units.append(contentsOf: UTF8.encode(scalar)!)
+                units.append(contentsOf: String(scalar).utf8)
             default:
                 units.append(byte)
             }

@@ -37,12 +37,14 @@ struct SafetensorsHeader: Sendable {
         guard length <= SafetensorsFile.maximumHeaderSize else {
             let hint = SafetensorsHeader.guess(bytes)
             throw malformed(
-                0, "the header claims \(length) bytes, allowed are "
+                0,
+                "the header claims \(length) bytes, allowed are "
                     + "\(SafetensorsFile.maximumHeaderSize)\(hint)")
         }
         guard Int(length) <= bytes.count - 8 else {
             throw malformed(
-                0, "the header claims \(length) bytes, but the file has only \(bytes.count); "
+                0,
+                "the header claims \(length) bytes, but the file has only \(bytes.count); "
                     + "it is cut off: copy or download it again")
         }
         dataOffset = 8 + Int(length)

@@ -48,7 +48,8 @@ public struct SafetensorsWriter {
     /// - Throws: ``CheckpointError/invalidTensor(name:reason:)`` for a name used before or a shape
     ///   that is negative or too large.
     public mutating func add(
-        _ name: String, dtype: SafetensorsDType, shape: [Int], bytes provider: @escaping ByteProvider
+        _ name: String, dtype: SafetensorsDType, shape: [Int],
+        bytes provider: @escaping ByteProvider
     ) throws {
         func invalid(_ reason: String) -> CheckpointError {
             .invalidTensor(name: name, reason: reason)

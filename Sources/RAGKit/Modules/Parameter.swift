@@ -78,7 +78,7 @@ public final class Parameter {
     func update(_ body: (UnsafeMutablePointer<Float>) -> Void) {
         let current = value
         stored = nil
-        let own = current.owned()
+        let own = (consume current).owned()
         body(own.writablePointer)
         stored = own
         version += 1

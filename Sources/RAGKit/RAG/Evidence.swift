@@ -15,6 +15,41 @@ public struct Evidence: Sendable {
     /// For each question and document, its row among the different passages.
     let passageRows: [Int32]
 
+    init(
+        passages: [[RetrievedPassage]], documents: Int, contexts: TokenBatch,
+        givenScores: [[Float]]?, contextEncoderInputs: TokenBatch?, passageRows: [Int32]
+    ) {
+        self.passages = passages
+        self.documents = documents
+        self.contexts = contexts
+        self.givenScores = givenScores
+        self.contextEncoderInputs = contextEncoderInputs
+        self.passageRows = passageRows
+    }
+
+    /// Evidence of token ids that were made elsewhere.
+    ///
+    /// - Parameters:
+    ///   - documents: of each question.
+    ///   - contexts: `questions · documents` sequences for the generator, a question's together.
+    ///   - contextEncoderInputs: as many sequences for the context encoder, in the same order.
+    public init(documents: Int, contexts: TokenBatch, contextEncoderInputs: TokenBatch) {
+        precondition(
+            documents > 0 && contexts.count % documents == 0
+                && contextEncoderInputs.count == contexts.count,
+            "Evidence: \(contexts.count) contexts and \(contextEncoderInputs.count) passages for "
+                + "questions of \(documents) documents")
+        let unnamed = RetrievedPassage(
+            passage: Passage(id: 0, title: "", text: ""), score: 0)
+        self.init(
+            passages: (0..<contexts.count / documents).map { _ in
+                Array(repeating: unnamed, count: documents)
+            },
+            documents: documents, contexts: contexts, givenScores: nil,
+            contextEncoderInputs: contextEncoderInputs,
+            passageRows: (0..<contexts.count).map { Int32($0) })
+    }
+
     /// The number of questions.
     public var count: Int { passages.count }
 
@@ -48,6 +83,19 @@ extension RagModel {
                     throw RagError.emptyQuestion(index: index)
                 }
                 return questionTokenizer.encode(question, maxLength: limit).ids
+            })
+    }
+
+    /// The ids of each answer as the generator writes them, with special tokens.
+    ///
+    /// - Throws: `RagError.emptyTarget`.
+    public func targetTokens(_ answers: [String]) throws -> TokenBatch {
+        TokenBatch(
+            try answers.enumerated().map { index, answer in
+                guard answer.contains(where: { !$0.isWhitespace }) else {
+                    throw RagError.emptyTarget(index: index)
+                }
+                return contextBuilder.target(answer, configuration)
             })
     }
 

@@ -76,6 +76,12 @@ public final class RagModel: Module {
         contextTokenizer = tokenizer
     }
 
+    /// Turns end-to-end training off again: passages are scored by the retriever's vectors.
+    public func removeContextEncoder() {
+        storedContextEncoder = nil
+        contextTokenizer = nil
+    }
+
     /// The context encoder with its tokenizer; `nil` when neither is set.
     ///
     /// - Throws: `RagError` naming the call that is missing when only one of them is.

@@ -36,7 +36,8 @@ public final class IndexVersionStore: Sendable {
     public func current() throws -> Int? {
         do {
             guard let pointer = try CurrentPointer(in: directory) else { return nil }
-            if let version = Int(pointer.name), IndexVersionStore.name(of: version) == pointer.name {
+            if let version = Int(pointer.name), IndexVersionStore.name(of: version) == pointer.name
+            {
                 return version
             }
         } catch KnowledgeBaseError.damaged(let file, let reason) {

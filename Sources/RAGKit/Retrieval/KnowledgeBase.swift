@@ -135,7 +135,8 @@ public final class KnowledgeBase: Sendable {
             zip(offsets, offsets.dropFirst()).allSatisfy({ $0 <= $1 })
         else {
             throw KnowledgeBaseError.tokensDoNotFit(
-                fingerprint: fingerprint, reason: "\(count) passages need \(count + 1) offsets "
+                fingerprint: fingerprint,
+                reason: "\(count) passages need \(count + 1) offsets "
                     + "ascending from 0 to \(ids.count); given are \(offsets.count)")
         }
         try addTokenIDs(fingerprint: fingerprint, storage: storage) { rows in

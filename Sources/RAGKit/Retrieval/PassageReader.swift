@@ -185,7 +185,8 @@ public struct PassageReader: Sendable, Hashable {
         guard fields.count == columns.count else {
             let found = fields.count == 1 ? "1 column" : "\(fields.count) columns"
             throw RowFault(
-                line: row.line, byte: row.start, reason: "\(columns.count) columns expected "
+                line: row.line, byte: row.start,
+                reason: "\(columns.count) columns expected "
                     + "(\(columns.names.joined(separator: ", "))), found \(found)",
                 isRowCounted: true)
         }

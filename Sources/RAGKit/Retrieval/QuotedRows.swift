@@ -1,3 +1,5 @@
+import Foundation
+
 /// Rows whose fields may stand in quotation marks, by one of two sets of rules.
 struct QuotedRows: TableRows {
     enum Dialect {
@@ -104,23 +106,24 @@ struct QuotedRows: TableRows {
         let start = position
         let firstLine = line
         position += 1
-        while let byte {
-            position += 1
-            if byte == UInt8(ascii: "\"") {
-                if skip(UInt8(ascii: "\"")) {
-                    field.append(byte)
-                    continue
-                }
-                guard dialect == .pandas || self.byte == nil || self.byte == separator || isLineEnd
-                else {
-                    throw RowFault(
-                        line: line, byte: position,
-                        reason: "text after a closing quote; write a quote inside quotes twice")
-                }
-                return
+        while let base = bytes.baseAddress,
+            let quote = memchr(base + position, 0x22, bytes.count - position)
+        {
+            let end = UnsafeRawPointer(quote) - base
+            let part = bytes[position..<end]
+            line += part.count { $0 == 0x0A }
+            field.append(contentsOf: part)
+            position = end + 1
+            if skip(UInt8(ascii: "\"")) {
+                field.append(UInt8(ascii: "\""))
+                continue
             }
-            if byte == 0x0A { line += 1 }
-            field.append(byte)
+            guard dialect == .pandas || byte == nil || byte == separator || isLineEnd else {
+                throw RowFault(
+                    line: line, byte: position,
+                    reason: "text after a closing quote; write a quote inside quotes twice")
+            }
+            return
         }
         throw RowFault(line: firstLine, byte: start, reason: "a quote that is never closed")
     }
@@ -128,13 +131,18 @@ struct QuotedRows: TableRows {
     /// Reads up to the next separator or line end.
     private mutating func readPlain() throws {
         let start = position
-        while let byte, byte != separator, !isLineEnd {
-            if dialect == .rfc4180, byte == UInt8(ascii: "\"") || byte == 0x0D {
-                throw RowFault(
-                    line: line, byte: position,
-                    reason: byte == 0x0D
-                        ? "a carriage return inside the row; end lines with \\n or \\r\\n"
-                        : "a quote inside a plain field; quote the whole field")
+        while position < bytes.count {
+            let byte = bytes[position]
+            if byte == separator { break }
+            if byte == 0x0A || byte == 0x0D || byte == UInt8(ascii: "\"") {
+                if isLineEnd { break }
+                if dialect == .rfc4180 {
+                    throw RowFault(
+                        line: line, byte: position,
+                        reason: byte == 0x0D
+                            ? "a carriage return inside the row; end lines with \\n or \\r\\n"
+                            : "a quote inside a plain field; quote the whole field")
+                }
             }
             position += 1
         }

@@ -48,8 +48,9 @@ public final class StoredIndexVersion: @unchecked Sendable {
             throw IndexStoreError.damaged(file: file, reason: reason)
         }
         guard entry.shape == [stored.manifest.count, stored.manifest.dimension] else {
-            throw damaged("its shape is \(entry.shape), the manifest says "
-                + "[\(stored.manifest.count), \(stored.manifest.dimension)]")
+            throw damaged(
+                "its shape is \(entry.shape), the manifest says "
+                    + "[\(stored.manifest.count), \(stored.manifest.dimension)]")
         }
         guard Int(bitPattern: entry.bytes.baseAddress) % 64 == 0 else {
             throw damaged("its vectors do not begin at a multiple of 64 bytes")

@@ -28,8 +28,9 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable, Codable, Equatab
 extension RandomNumberGenerator {
     /// A number from the standard normal distribution (Box & Muller).
     mutating func nextNormal() -> Double {
-        let u = 1 - Double.random(in: 0..<1, using: &self)
-        let v = Double.random(in: 0..<1, using: &self)
+        // 53 random bits as a number of 0..<1.
+        let u = 1 - Double(next() >> 11) * 0x1p-53
+        let v = Double(next() >> 11) * 0x1p-53
         return (-2 * log(u)).squareRoot() * cos(2 * .pi * v)
     }
 }

@@ -30,10 +30,10 @@ struct AddedTokens: Sendable, Equatable {
     init(_ tokens: [AddedToken]) {
         let usable = tokens.filter { !$0.content.isEmpty }
         // The longest first, so that the first one found at a place is the longest there.
-        let ordered = usable.enumerated().sorted { lhs, rhs in
-            let (left, right) = (lhs.element.content.utf8.count, rhs.element.content.utf8.count)
-            return left != right ? left > right : lhs.offset < rhs.offset
-        }.map(\.element)
+        let ordered = usable.sorted { lhs, rhs in
+            let (left, right) = (lhs.content.utf8.count, rhs.content.utf8.count)
+            return left != right ? left > right : lhs.id < rhs.id
+        }
         self.tokens = ordered
         contents = ordered.map { Array($0.content.utf8) }
         var first = [Bool](repeating: false, count: 256)

@@ -24,17 +24,20 @@ enum ByteLevelAlphabet {
         return bytes
     }()
 
-    /// - Returns: The bytes a token stands for, or `nil` if it has a character that is none of the
-    ///   256.
-    static func bytes(of token: String) -> [UInt8]? {
-        var result: [UInt8] = []
-        for scalar in token.unicodeScalars {
-            guard scalar.value < UInt32(bytes.count), bytes[Int(scalar.value)] >= 0 else {
-                return nil
+    /// - Parameter token: A token in UTF-8.
+    /// - Returns: The bytes it stands for, or `nil` if it has a character that is none of the 256.
+    static func bytes(of token: [UInt8]) -> [UInt8]? {
+        token.withUnsafeBufferPointer { token in
+            var result: [UInt8] = []
+            result.reserveCapacity(token.count)
+            var index = 0
+            while index < token.count {
+                let scalar = Int(UTF8Scalar.next(in: token, at: &index))
+                guard scalar < bytes.count, bytes[scalar] >= 0 else { return nil }
+                result.append(UInt8(bytes[scalar]))
             }
-            result.append(UInt8(bytes[Int(scalar.value)]))
+            return result
         }
-        return result
     }
 
     static func token(of bytes: some Sequence<UInt8>) -> String {

@@ -71,7 +71,7 @@ public struct ByteLevelBPETokenizer: Tokenizer {
         vocabularyCount = (vocabulary.map { Int($0.id) }.max() ?? -1) + 1
         var keys = [[UInt8]?](repeating: nil, count: vocabularyCount)
         for entry in vocabulary {
-            let earlier = ids.insert(entry.token.utf8, id: entry.id)
+            let earlier = ids.insert(entry.token, id: entry.id)
             guard earlier < 0 else {
                 throw TokenizerError.malformed(
                     file: vocabularyFile, line: entry.line,
@@ -82,16 +82,17 @@ public struct ByteLevelBPETokenizer: Tokenizer {
         let resolved = try configuration.resolvedTokens(
             style == .bart ? .bart : .gpt2, file: vocabularyFile, vocabularySize: vocabularyCount,
             vocabularyID: { token in
-                let id = ids.id(of: token.utf8)
+                let id = ids.id(of: token)
                 return id < 0 ? nil : id
             })
         self.merges = try Self.resolved(merges, ids, mergesFile)
         merger = BytePairMerger(
-            byteIDs: ByteLevelAlphabet.scalars.map { ids.id(of: String($0).utf8) },
+            byteIDs: ByteLevelAlphabet.scalars.map { ids.id(of: String($0)) },
             merges: self.merges)
         self.keys = TokenTable(vocabulary: keys, resolved)
-        tokens = Self.spelledBytes(keys, resolved)
-        wholeWords = Self.wholeWords(keys, merger)
+        let spelled = keys.map { $0.flatMap { ByteLevelAlphabet.bytes(of: $0) } }
+        tokens = Self.decoded(spelled, keys, resolved)
+        wholeWords = Self.wholeWords(spelled, merger)
 
         self.style = style
         self.configuration = configuration.spelledOut(resolved)
@@ -125,7 +126,7 @@ public struct ByteLevelBPETokenizer: Tokenizer {
     ) throws -> [(left: Int32, right: Int32, merged: Int32)] {
         try merges.map { merge in
             func id(_ token: String) throws -> Int32 {
-                let id = ids.id(of: token.utf8)
+                let id = ids.id(of: token)
                 guard id >= 0 else {
                     throw TokenizerError.malformed(
                         file: file, line: merge.line,
@@ -140,34 +141,27 @@ public struct ByteLevelBPETokenizer: Tokenizer {
 
     /// The bytes of each token; a token with a character outside GPT-2's 256 stands for its own
     /// UTF-8.
-    private static func spelledBytes(_ keys: [[UInt8]?], _ resolved: ResolvedTokens) -> TokenTable {
-        func bytes(_ token: String) -> [UInt8] {
-            ByteLevelAlphabet.bytes(of: token) ?? Array(token.utf8)
-        }
-        var resolved = resolved
-        resolved.added = AddedTokens(
-            resolved.added.tokens.map { token in
-                var token = token
-                token.content = String(decoding: bytes(token.content), as: UTF8.self)
-                return token
-            })
-        return TokenTable(
-            vocabulary: keys.map { $0.map { bytes(String(decoding: $0, as: UTF8.self)) } },
-            resolved)
+    private static func decoded(
+        _ spelled: [[UInt8]?], _ keys: [[UInt8]?], _ resolved: ResolvedTokens
+    ) -> TokenTable {
+        TokenTable(
+            vocabulary: zip(spelled, keys).map { $0 ?? $1 }, resolved,
+            spelling: { ByteLevelAlphabet.bytes(of: $0) ?? $0 })
     }
 
-    private static func wholeWords(_ keys: [[UInt8]?], _ merger: BytePairMerger) -> ByteStringTable {
-        var table = ByteStringTable(capacity: keys.count)
+    private static func wholeWords(
+        _ spelled: [[UInt8]?], _ merger: BytePairMerger
+    ) -> ByteStringTable {
+        var table = ByteStringTable(capacity: spelled.count)
         var spelling: [Int32] = []
-        for (id, key) in keys.enumerated() {
-            guard let key,
-                let bytes = ByteLevelAlphabet.bytes(of: String(decoding: key, as: UTF8.self)),
-                bytes.count <= BytePairMerger.shortWord
-            else { continue }
+        for (id, bytes) in spelled.enumerated() {
+            guard let bytes, bytes.count <= BytePairMerger.shortWord else { continue }
             bytes.withUnsafeBufferPointer { bytes in
                 spelling.removeAll(keepingCapacity: true)
                 merger.spell(bytes, into: &spelling)
-                if spelling == [Int32(id)] { _ = table.insert(bytes, id: Int32(id)) }
+                if spelling.count == 1, spelling[0] == Int32(id) {
+                    _ = table.insert(bytes, id: Int32(id))
+                }
             }
         }
         return table
@@ -213,13 +207,15 @@ public struct ByteLevelBPETokenizer: Tokenizer {
     public func decode(_ ids: [Int32], skippingSpecialTokens: Bool, cleaningUp: Bool?) -> String {
         var text: [UInt8] = []
         for id in ids {
-            if skippingSpecialTokens, specialTokens.allIDs.contains(id) { continue }
+            if skippingSpecialTokens, tokens.isSpecial(id) { continue }
             if let token = tokens(id) { text += token }
         }
         // Repair first: cleaning works on text.
         let repaired = String(decoding: text, as: UTF8.self)
         guard cleaningUp ?? cleansUp else { return repaired }
-        return String(decoding: DecodingCleanup.cleaned(Array(repaired.utf8)), as: UTF8.self)
+        text = Array(repaired.utf8)
+        DecodingCleanup.clean(&text)
+        return String(decoding: text, as: UTF8.self)
     }
 
     public func save(to directory: URL) throws {

@@ -4,10 +4,11 @@
 /// would need a key object each time. Its order of growth and probing depends on the keys alone,
 /// so nothing differs from one process to the next.
 struct ByteStringTable: Sendable {
+    /// 16 bytes, so that a look-up that finds nothing touches one cache line.
     private struct Slot {
-        var hash: UInt64 = 0
-        var start: Int = 0
-        var length: Int32 = 0
+        var hash: UInt32 = 0
+        var start: UInt32 = 0
+        var length: UInt32 = 0
         var id: Int32 = -1  // -1: empty
     }
 
@@ -49,22 +50,25 @@ struct ByteStringTable: Sendable {
     func id(of key: UnsafeBufferPointer<UInt8>, hash: UInt64) -> Int32 {
         slots.withUnsafeBufferPointer { slots in
             let mask = slots.count - 1
-            var index = Self.firstSlot(hash, mask)
+            let folded = Self.folded(hash)
+            var index = Int(folded) & mask
             while slots[index].id >= 0 {
-                if slots[index].hash == hash, matches(slots[index], key) { return slots[index].id }
+                let slot = slots[index]
+                if slot.hash == folded, matches(slot, key) { return slot.id }
                 index = (index + 1) & mask
             }
             return -1
         }
     }
 
-    func id(of key: some Collection<UInt8>) -> Int32 {
-        Array(key).withUnsafeBufferPointer { id(of: $0) }
+    func id(of key: String) -> Int32 {
+        var key = key
+        return key.withUTF8 { id(of: $0) }
     }
 
     /// Stores `id` for `key` unless the key is there already.
     ///
-    /// - Precondition: `id >= 0`.
+    /// - Precondition: `id >= 0`; all keys together have less than 4 GiB.
     /// - Returns: The id stored before, or -1 if the key is new.
     mutating func insert(_ key: UnsafeBufferPointer<UInt8>, id: Int32) -> Int32 {
         precondition(id >= 0, "ByteStringTable: the id \(id) is negative")
@@ -72,35 +76,40 @@ struct ByteStringTable: Sendable {
         let known = self.id(of: key, hash: hash)
         if known >= 0 { return known }
         if count * 2 >= slots.count { grow() }
-        place(Slot(hash: hash, start: keys.count, length: Int32(key.count), id: id))
+        place(
+            Slot(
+                hash: Self.folded(hash), start: UInt32(keys.count), length: UInt32(key.count),
+                id: id))
         keys.append(contentsOf: key)
         count += 1
         longestKey = max(longestKey, key.count)
         return -1
     }
 
-    mutating func insert(_ key: some Collection<UInt8>, id: Int32) -> Int32 {
-        Array(key).withUnsafeBufferPointer { insert($0, id: id) }
+    mutating func insert(_ key: String, id: Int32) -> Int32 {
+        var key = key
+        return key.withUTF8 { insert($0, id: id) }
     }
 
     @inline(__always)
     private func matches(_ slot: Slot, _ key: UnsafeBufferPointer<UInt8>) -> Bool {
         guard Int(slot.length) == key.count else { return false }
         return keys.withUnsafeBufferPointer { keys in
-            for index in 0..<key.count where keys[slot.start + index] != key[index] { return false }
+            let start = Int(slot.start)
+            for index in 0..<key.count where keys[start + index] != key[index] { return false }
             return true
         }
     }
 
+    /// The low bits of FNV depend on the low bits of the bytes only; fold the high ones in.
     @inline(__always)
-    private static func firstSlot(_ hash: UInt64, _ mask: Int) -> Int {
-        // The low bits of FNV depend on the low bits of the bytes only; fold the high ones in.
-        Int(truncatingIfNeeded: hash ^ (hash >> 29)) & mask
+    private static func folded(_ hash: UInt64) -> UInt32 {
+        UInt32(truncatingIfNeeded: hash ^ (hash >> 29))
     }
 
     private mutating func place(_ slot: Slot) {
         let mask = slots.count - 1
-        var index = Self.firstSlot(slot.hash, mask)
+        var index = Int(slot.hash) & mask
         while slots[index].id >= 0 { index = (index + 1) & mask }
         slots[index] = slot
     }

@@ -17,35 +17,46 @@ enum DecodingCleanup {
     private static let tokenReplacements =
         replacements[..<7] + [(Array(" do not".utf8), Array(" don't".utf8))] + replacements[7...]
 
-    static func cleaned(_ text: [UInt8]) -> [UInt8] { cleaned(text, replacements[...]) }
+    /// What may follow a space in any pattern.
+    private static let seconds: [Bool] = {
+        var seconds = [Bool](repeating: false, count: 256)
+        for (pattern, _) in tokenReplacements { seconds[Int(pattern[1])] = true }
+        return seconds
+    }()
 
-    static func cleanedToken(_ token: [UInt8]) -> [UInt8] { cleaned(token, tokenReplacements) }
+    static func clean(_ text: inout [UInt8]) { clean(&text, from: 0, replacements[...]) }
 
-    private static func cleaned(
-        _ text: [UInt8], _ replacements: ArraySlice<([UInt8], [UInt8])>
-    ) -> [UInt8] {
-        // Every pattern is a space and one of these.
-        let mayChange = text.indices.dropLast().contains {
-            text[$0] == 0x20 && ".?!,'nd".utf8.contains(text[$0 + 1])
-        }
-        guard mayChange else { return text }
-        var text = text
+    /// Cleans the token that begins at `start` and ends the text.
+    static func cleanToken(in text: inout [UInt8], from start: Int) {
+        clean(&text, from: start, tokenReplacements)
+    }
+
+    private static func clean(
+        _ text: inout [UInt8], from start: Int, _ replacements: ArraySlice<([UInt8], [UInt8])>
+    ) {
+        guard mayChange(text, from: start) else { return }
         for (pattern, replacement) in replacements {
-            replace(pattern, by: replacement, in: &text)
+            replace(pattern, by: replacement, in: &text, from: start)
         }
-        return text
+    }
+
+    private static func mayChange(_ text: [UInt8], from start: Int) -> Bool {
+        var index = start
+        while index + 1 < text.count {
+            if text[index] == 0x20, seconds[Int(text[index + 1])] { return true }
+            index += 1
+        }
+        return false
     }
 
     /// Replaces every occurrence from left to right, without looking at its own output.
     private static func replace(
-        _ pattern: [UInt8], by replacement: [UInt8], in text: inout [UInt8]
+        _ pattern: [UInt8], by replacement: [UInt8], in text: inout [UInt8], from start: Int
     ) {
-        guard text.count >= pattern.count else { return }
-        var read = 0
-        var write = 0
+        var read = start
+        var write = start
         while read < text.count {
-            let fits = read + pattern.count <= text.count
-            if fits, pattern.indices.allSatisfy({ text[read + $0] == pattern[$0] }) {
+            if text[read] == 0x20, text[read...].starts(with: pattern) {
                 for byte in replacement {  // never longer than what it replaces
                     text[write] = byte
                     write += 1

@@ -3,40 +3,46 @@ struct TokenTable: Sendable {
     private let bytes: [UInt8]
     private let starts: [Int]  // one more than there are ids
     private let isGap: [Bool]
+    private let special: [Bool]
 
-    /// - Parameter tokens: By id; `nil` where no token has the id.
-    init(_ tokens: [[UInt8]?]) {
+    /// The tokens of a vocabulary, followed by those added behind it.
+    ///
+    /// - Parameters:
+    ///   - vocabulary: The bytes of each token by id; `nil` where no token has the id.
+    ///   - spelling: What stands for the text of an added token.
+    init(
+        vocabulary: [[UInt8]?], _ resolved: ResolvedTokens,
+        spelling: ([UInt8]) -> [UInt8] = { $0 }
+    ) {
+        var tokens = vocabulary
+        tokens += [[UInt8]?](
+            repeating: nil, count: max(0, resolved.vocabularySize - vocabulary.count))
+        for token in resolved.added.tokens where Int(token.id) >= vocabulary.count {
+            tokens[Int(token.id)] = spelling(Array(token.content.utf8))
+        }
         var bytes: [UInt8] = []
         var starts = [0]
         starts.reserveCapacity(tokens.count + 1)
         for token in tokens {
-            bytes += token ?? []
+            if let token { bytes += token }
             starts.append(bytes.count)
         }
         self.bytes = bytes
         self.starts = starts
         isGap = tokens.map { $0 == nil }
+        var special = [Bool](repeating: false, count: tokens.count)
+        for id in resolved.special.allIDs { special[Int(id)] = true }
+        self.special = special
     }
-
-    var count: Int { isGap.count }
 
     /// The bytes of a token, or `nil` if the id is outside the vocabulary.
     func callAsFunction(_ id: Int32) -> ArraySlice<UInt8>? {
         let index = Int(id)
-        guard index >= 0, index < count, !isGap[index] else { return nil }
+        guard isGap.indices.contains(index), !isGap[index] else { return nil }
         return bytes[starts[index]..<starts[index + 1]]
     }
-}
 
-extension TokenTable {
-    /// The tokens of a vocabulary, followed by those added behind it.
-    init(vocabulary: [[UInt8]?], _ resolved: ResolvedTokens) {
-        var tokens = vocabulary
-        tokens += [[UInt8]?](
-            repeating: nil, count: max(0, resolved.vocabularySize - vocabulary.count))
-        for token in resolved.added.tokens where Int(token.id) >= vocabulary.count {
-            tokens[Int(token.id)] = Array(token.content.utf8)
-        }
-        self.init(tokens)
+    func isSpecial(_ id: Int32) -> Bool {
+        special.indices.contains(Int(id)) && special[Int(id)]
     }
 }

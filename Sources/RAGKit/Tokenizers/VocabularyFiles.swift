@@ -38,7 +38,9 @@ enum VocabularyFiles {
         var lines: [String] = []
         var start = 0
         func add(_ end: Int) throws {
-            guard let line = String(validating: bytes[start..<end], as: UTF8.self) else {
+            // Decoding repairs what is broken, which shows in the bytes.
+            let line = String(decoding: bytes[start..<end], as: UTF8.self)
+            guard line.utf8.elementsEqual(bytes[start..<end]) else {
                 throw TokenizerError.malformed(
                     file: url.path, line: lines.count + 1, reason: "this is not UTF-8 text")
             }
@@ -67,7 +69,7 @@ enum VocabularyFiles {
         }
         var seen = ByteStringTable(capacity: tokens.count)
         for (index, token) in tokens.enumerated() where !token.isEmpty {
-            let earlier = seen.insert(token.utf8, id: Int32(index))
+            let earlier = seen.insert(token, id: Int32(index))
             if earlier >= 0 {
                 throw TokenizerError.malformed(
                     file: url.path, line: index + 1,
@@ -83,14 +85,16 @@ enum VocabularyFiles {
         var merges: [BytePairMerge] = []
         for (index, line) in try lines(of: url).enumerated() {
             if line.isEmpty || line.hasPrefix("#version") { continue }
-            let parts = line.split(separator: " ", omittingEmptySubsequences: false)
+            let parts = line.utf8.split(separator: 0x20, omittingEmptySubsequences: false)
             guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty else {
                 throw TokenizerError.malformed(
                     file: url.path, line: index + 1,
                     reason: "expected two tokens with one space between, found '\(line)'")
             }
             merges.append(
-                BytePairMerge(left: String(parts[0]), right: String(parts[1]), line: index + 1))
+                BytePairMerge(
+                    left: String(Substring(parts[0])), right: String(Substring(parts[1])),
+                    line: index + 1))
         }
         return merges
     }

@@ -58,7 +58,7 @@ struct VocabularyJSON {
         var tokens = ByteStringTable(capacity: entries.count)
         var holders = [Int32](repeating: -1, count: Int(entries.map(\.id).max() ?? 0) + 1)
         for (index, entry) in entries.enumerated() {
-            let twin = tokens.insert(entry.token.utf8, id: Int32(index))
+            let twin = tokens.insert(entry.token, id: Int32(index))
             if twin >= 0 {
                 throw TokenizerError.malformed(
                     file: file, line: entry.line,
@@ -124,7 +124,8 @@ struct VocabularyJSON {
             index += 1
             switch byte {
             case UInt8(ascii: "\""):
-                guard let text = String(validating: result, as: UTF8.self) else {
+                let text = String(decoding: result, as: UTF8.self)
+                guard text.utf8.elementsEqual(result) else {
                     throw malformed("this token is not UTF-8 text")
                 }
                 return text
@@ -145,7 +146,9 @@ struct VocabularyJSON {
         case UInt8(ascii: "r"): return [0x0D]
         case UInt8(ascii: "b"): return [0x08]
         case UInt8(ascii: "f"): return [0x0C]
-        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): return kind.map { [$0] } ?? []
+        case UInt8(ascii: "\""): return [0x22]
+        case UInt8(ascii: "\\"): return [0x5C]
+        case UInt8(ascii: "/"): return [0x2F]
         case UInt8(ascii: "u"): return try unicodeEscape()
         default: throw malformed("unknown escape: a backslash before \(shown(kind))")
         }

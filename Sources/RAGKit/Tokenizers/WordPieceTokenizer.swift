@@ -61,22 +61,22 @@ public struct WordPieceTokenizer: Tokenizer {
             digest.add(token)
             guard !token.isEmpty else { continue }
             let id = Int32(index)
-            let earlier = all.insert(token.utf8, id: id)
+            let earlier = all.insert(token, id: id)
             guard earlier < 0 else {
                 throw TokenizerError.malformed(
                     file: file, line: index + 1,
                     reason: "the token '\(token)' already has the id \(earlier)")
             }
             if token.utf8.starts(with: Self.continuation.utf8), token.utf8.count > 2 {
-                _ = continuing.insert(token.utf8.dropFirst(2), id: id)
+                _ = continuing.insert(String(token.unicodeScalars.dropFirst(2)), id: id)
             } else {
-                _ = initial.insert(token.utf8, id: id)
+                _ = initial.insert(token, id: id)
             }
         }
         let resolved = try configuration.resolvedTokens(
             .bert, file: file, vocabularySize: vocabulary.count,
             vocabularyID: { token in
-                let id = all.id(of: token.utf8)
+                let id = all.id(of: token)
                 return id < 0 ? nil : id
             })
         if let token = resolved.added.tokens.first(where: \.normalized) {
@@ -183,20 +183,21 @@ public struct WordPieceTokenizer: Tokenizer {
         var text: [UInt8] = []
         var isFirst = true
         for id in ids {
-            if skippingSpecialTokens, specialTokens.allIDs.contains(id) { continue }
+            if skippingSpecialTokens, tokens.isSpecial(id) { continue }
             guard let token = tokens(id) else { continue }
-            let piece: [UInt8]
+            let start = text.count
             if isFirst {
-                piece = Array(token)
+                text += token
             } else if token.starts(with: Self.continuation.utf8) {
-                piece = Array(token.dropFirst(2))
+                text += token.dropFirst(2)
             } else {
-                piece = [0x20] + token
+                text.append(0x20)
+                text += token
             }
-            text += DecodingCleanup.cleanedToken(piece)
+            DecodingCleanup.cleanToken(in: &text, from: start)
             isFirst = false
         }
-        if cleaningUp ?? cleansUp { text = DecodingCleanup.cleaned(text) }
+        if cleaningUp ?? cleansUp { DecodingCleanup.clean(&text) }
         return String(decoding: text, as: UTF8.self)
     }
 

@@ -24,7 +24,7 @@ typedef void (*ragkit_task)(void *context, intptr_t item, intptr_t worker);
 
 /// Threads that kernels use, the caller's included. First call: RAGKIT_NUM_THREADS, else the cores this process may run on.
 intptr_t ragkit_thread_count(void);
-/// Changes the number of threads (at least 1). Waits for work under way.
+/// Changes the number of threads (at least 1). Waits for work under way; called from inside a pool task it does nothing.
 void ragkit_set_thread_count(intptr_t count);
 /// Runs `task` for every item and returns when all are done. Nested calls, and calls while another thread's work has the
 /// pool, run inline on the calling thread (worker 0 of their own).
@@ -37,7 +37,8 @@ enum { RAGKIT_PORTABLE = 0, RAGKIT_AVX2 = 1, RAGKIT_AVX512 = 2 };
 int ragkit_instruction_level(void);
 /// For tests: uses `level` or the best this processor has, whichever is lower. Returns the level now in use.
 int ragkit_force_instruction_level(int level);
-/// What runs the products, such as "OpenBLAS 0.3.21 Haswell, 2 threads". Static storage.
+/// What runs the products, such as "OpenBLAS 0.3.21 Haswell, 2 threads". The text is the calling
+/// thread's and stands until its next call.
 const char *ragkit_description(void);
 
 // MARK: Products (gemm.c)
@@ -118,7 +119,8 @@ void ragkit_log_softmax_gradient(intptr_t rows, intptr_t width, const float *y, 
 
 /// Random bits from Philox 4x32-10 (Salmon et al. 2011): key = seed, counter = (element / 8, stream). Element e takes the
 /// (e mod 8)-th 16-bit word of its block and is dropped when that word < round(rate * 65536); kept values are scaled by
-/// 1 / (1 - round(rate * 65536) / 65536). rate 0 means no dropout and reads nothing else.
+/// 1 / (1 - round(rate * 65536) / 65536). A block's 16-bit words are the low, then the high half of each of its four 32-bit
+/// words. rate 0 means no dropout and reads nothing else.
 typedef struct { float rate; uint64_t seed; uint64_t stream; } ragkit_dropout;
 /// y = dropout(x); the gradient is the same function applied to dy. `first` is the index of x[0] in the stream.
 void ragkit_apply_dropout(intptr_t n, ragkit_dropout dropout, intptr_t first, const float *x, float *y);
@@ -202,10 +204,10 @@ void ragkit_pick_log_softmax_gradient(intptr_t rows, intptr_t vocabulary, float 
                                       const float *lse, const float *d_picked, const float *d_total);
 /// RAG-token's marginal. Group g has `documents` rows of logits (rows g * documents + j) and priors[g, j] (log
 /// probabilities): P(v) = logsumexp_j(logits[j, v] - lse_j + priors[j]); picked[g] = P(targets[g]) (0 when the target is
-/// < 0), total[g] = sum over v of P(v).
+/// < 0), total[g] = sum over v of P(v) (nullable).
 void ragkit_marginal(intptr_t groups, intptr_t documents, intptr_t vocabulary, const float *logits, const float *priors,
                      const int32_t *targets, float *lse, float *picked, float *total);
-/// Replaces logits by their gradient and overwrites d_priors [groups, documents].
+/// Replaces logits by their gradient and overwrites d_priors [groups, documents]. d_total nullable.
 void ragkit_marginal_gradient(intptr_t groups, intptr_t documents, intptr_t vocabulary, float *logits,
                               const float *priors, const int32_t *targets, const float *lse, const float *d_picked,
                               const float *d_total, float *d_priors);
@@ -226,7 +228,8 @@ void ragkit_adamw(intptr_t n, const ragkit_adamw_step *step, const float *gradie
 
 /// Exact inner-product search: for each query the `count` (<= rows) rows of highest score, best first, ties by lower row.
 /// NaN scores rank last. excluded: for query i, rows excluded[excluded_offsets[i] ..< excluded_offsets[i+1]], sorted
-/// ascending, are skipped (both nullable together). Fewer than `count` allowed rows: the rest is filled with row -1.
+/// ascending, are skipped (both nullable together). Fewer than `count` allowed rows: the rest is filled with row -1 and score
+/// -infinity.
 void ragkit_search(intptr_t queries, intptr_t rows, intptr_t dimension, const float *query, const float *base,
                    intptr_t count, const intptr_t *excluded_offsets, const intptr_t *excluded, intptr_t *found,
                    float *scores);

@@ -1,0 +1,28 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let swiftSettings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+let package = Package(
+    name: "Examples",
+    platforms: [.macOS(.v15)],
+    products: [.executable(name: "finetune-rag", targets: ["FinetuneRag"])],
+    dependencies: [
+        .package(name: "RAGKit", path: ".."),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    ],
+    targets: [
+        .target(
+            name: "ExampleSupport", dependencies: ["RAGKit"], swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "FinetuneRag",
+            dependencies: [
+                "ExampleSupport", "RAGKit",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings),
+    ]
+)

@@ -1,0 +1,106 @@
+import Foundation
+import RAGKit
+
+/// The bundled facts: each passage and question also as a template whose facts can be exchanged.
+public struct Almanac: Sendable {
+    /// What one passage is about.
+    public struct Thing: Sendable {
+        public var id: PassageID
+        public var kind: String
+        public var title: String
+        public var facts: [String: String]
+        /// Two wordings of the passage, with `{attribute}` in place of each fact.
+        public var templates: [String]
+    }
+
+    /// A question about one fact of a thing.
+    public struct Question: Sendable {
+        public var thing: Int
+        public var attribute: String
+        /// With `{title}` in place of the thing's name.
+        public var template: String
+        public var example: RagExample
+    }
+
+    public let things: [Thing]
+    public let questions: [Question]
+    private let ofKind: [String: [Int]]
+
+    /// Reads `things.jsonl` and the questions of one split.
+    ///
+    /// - Throws: `DatasetError` naming file and line.
+    public init(directory: URL, split: String = "train") throws {
+        let thingsFile = directory.appendingPathComponent("things.jsonl")
+        things = try Self.rows(thingsFile).enumerated().map { index, row in
+            guard let kind = row["kind"]?.stringValue, let title = row["title"]?.stringValue,
+                let facts = row["facts"]?.objectValue, let text = row["template"]?.stringValue
+            else {
+                throw DatasetError.invalidLine(
+                    file: thingsFile.path, line: index + 1,
+                    reason: "kind, title, facts and template are needed")
+            }
+            var values: [String: String] = [:]
+            for (name, value) in facts { values[name] = value.stringValue }
+            return Thing(
+                id: PassageID(index), kind: kind, title: title, facts: values,
+                templates: [text] + [row["template_b"]?.stringValue].compactMap { $0 })
+        }
+        let questionFile = directory.appendingPathComponent("\(split).jsonl")
+        let examples = try RagExample.read(jsonLines: questionFile)
+        questions = try zip(Self.rows(questionFile), examples).enumerated().map { index, pair in
+            guard let attribute = pair.0["attribute"]?.stringValue,
+                let template = pair.0["template"]?.stringValue,
+                let id = pair.1.goldPassage?.rawValue
+            else {
+                throw DatasetError.invalidLine(
+                    file: questionFile.path, line: index + 1,
+                    reason: "attribute, template and id are needed")
+            }
+            return Question(
+                thing: id, attribute: attribute, template: template, example: pair.1)
+        }
+        ofKind = Dictionary(grouping: things.indices) { [things] in things[$0].kind }
+        if let wrong = questions.firstIndex(where: { !things.indices.contains($0.thing) }) {
+            throw DatasetError.invalidLine(
+                file: questionFile.path, line: wrong + 1,
+                reason: "id \(questions[wrong].thing) is no line of \(thingsFile.path)")
+        }
+    }
+
+    /// A passage and a question about it with name and facts taken at random from other things of
+    /// the kind, so that the answer can only be found by reading.
+    public func rewritten(
+        _ question: Question, using generator: inout some RandomNumberGenerator
+    ) -> (passage: Passage, question: String, answer: String)? {
+        let thing = things[question.thing]
+        guard let others = ofKind[thing.kind],
+            let template = thing.templates.randomElement(using: &generator),
+            let namesake = others.randomElement(using: &generator)
+        else { return nil }
+        let title = things[namesake].title
+        var text = template.replacing("{title}", with: title)
+        var answer: String?
+        for attribute in thing.facts.keys.sorted() where template.contains("{\(attribute)}") {
+            let donor = others.randomElement(using: &generator) ?? question.thing
+            guard let value = things[donor].facts[attribute] ?? thing.facts[attribute] else {
+                continue
+            }
+            text = text.replacing("{\(attribute)}", with: value)
+            if attribute == question.attribute { answer = value }
+        }
+        guard let answer else { return nil }
+        return (
+            Passage(id: thing.id, title: title, text: text),
+            question.template.replacing("{title}", with: title), answer
+        )
+    }
+
+    private static func rows(_ file: URL) throws -> [JSONValue] {
+        guard let text = try? String(contentsOf: file, encoding: .utf8) else {
+            throw DatasetError.missingFile(file.path)
+        }
+        return try text.split(separator: "\n").map {
+            try JSONValue(parsing: String($0), file: file.path)
+        }
+    }
+}

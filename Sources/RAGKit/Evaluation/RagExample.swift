@@ -1,0 +1,112 @@
+import Foundation
+
+/// A question with its answers: what RAG models are trained and tested on.
+public struct RagExample: Sendable, Equatable {
+    public var question: String
+    /// All answers that count as right; training takes the first.
+    public var answers: [String]
+    /// The passage that holds the answer, if it is known.
+    public var goldPassage: PassageID?
+
+    public init(question: String, answers: [String], goldPassage: PassageID? = nil) {
+        self.question = question
+        self.answers = answers
+        self.goldPassage = goldPassage
+    }
+}
+
+/// Examples that cannot be read.
+public enum DatasetError: Error, Equatable, CustomStringConvertible {
+    case missingFile(String)
+    /// The file is not UTF-8; `line` counts from 1.
+    case notUTF8(file: String)
+    /// Questions and answers are not as many.
+    case countMismatch(sources: String, sourceCount: Int, targets: String, targetCount: Int)
+    case empty(file: String)
+    case invalidLine(file: String, line: Int, reason: String)
+
+    public var description: String {
+        switch self {
+        case .missingFile(let file): "there is no file '\(file)': check the path"
+        case .notUTF8(let file): "'\(file)' is not UTF-8 text: convert it"
+        case .countMismatch(let sources, let sourceCount, let targets, let targetCount):
+            "'\(sources)' has \(sourceCount) lines, '\(targets)' \(targetCount): each question "
+                + "needs an answer on the same line"
+        case .empty(let file): "'\(file)' holds no example"
+        case .invalidLine(let file, let line, let reason): "\(file):\(line): \(reason)"
+        }
+    }
+}
+
+extension RagExample {
+    /// Reads `<split>.source` and `<split>.target` of a directory: one question and one answer a
+    /// line, aligned by line number.
+    ///
+    /// - Parameter split: `train`, `val` or `test`.
+    /// - Throws: `DatasetError` naming file and line.
+    public static func read(directory: URL, split: String) throws -> [RagExample] {
+        let source = directory.appendingPathComponent("\(split).source")
+        let target = directory.appendingPathComponent("\(split).target")
+        let (questions, answers) = (try lines(of: source), try lines(of: target))
+        guard questions.count == answers.count else {
+            throw DatasetError.countMismatch(
+                sources: source.path, sourceCount: questions.count, targets: target.path,
+                targetCount: answers.count)
+        }
+        guard !questions.isEmpty else { throw DatasetError.empty(file: source.path) }
+        return try questions.indices.map { index in
+            for (file, line) in [(source, questions[index]), (target, answers[index])]
+            where !line.contains(where: { !$0.isWhitespace }) {
+                throw DatasetError.invalidLine(
+                    file: file.path, line: index + 1, reason: "an empty line")
+            }
+            return RagExample(question: questions[index], answers: [answers[index]])
+        }
+    }
+
+    /// Reads JSON lines with `question`, `answers` and optionally `id`, the number of the passage
+    /// that holds the answer.
+    ///
+    /// - Throws: `DatasetError` naming file and line.
+    public static func read(jsonLines file: URL) throws -> [RagExample] {
+        let examples = try lines(of: file).enumerated().compactMap { index, line in
+            guard line.contains(where: { !$0.isWhitespace }) else { return nil as RagExample? }
+            func invalid(_ reason: String) -> DatasetError {
+                .invalidLine(file: file.path, line: index + 1, reason: reason)
+            }
+            let json: JSONValue
+            do {
+                json = try JSONValue(parsing: line, file: file.path)
+            } catch let error as JSONError {
+                throw invalid("not valid JSON: \(error)")
+            }
+            guard let question = json["question"]?.stringValue,
+                question.contains(where: { !$0.isWhitespace })
+            else { throw invalid("'question' must be a text") }
+            let answers = json["answers"]?.arrayValue?.compactMap(\.stringValue) ?? []
+            guard !answers.isEmpty, answers.allSatisfy({ !$0.isEmpty }) else {
+                throw invalid("'answers' must be a list of at least one text")
+            }
+            return RagExample(
+                question: question, answers: answers,
+                goldPassage: json["id"]?.intValue.map { PassageID($0) })
+        }
+        guard !examples.isEmpty else { throw DatasetError.empty(file: file.path) }
+        return examples
+    }
+
+    /// The lines of a text file; the last may or may not end with a newline.
+    private static func lines(of file: URL) throws -> [String] {
+        guard FileManager.default.fileExists(atPath: file.path) else {
+            throw DatasetError.missingFile(file.path)
+        }
+        guard let text = String(data: try Data(contentsOf: file), encoding: .utf8) else {
+            throw DatasetError.notUTF8(file: file.path)
+        }
+        var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+            String(line.last == "\r" ? line.dropLast() : line)
+        }
+        if lines.last == "" { lines.removeLast() }
+        return lines
+    }
+}

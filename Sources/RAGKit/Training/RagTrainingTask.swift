@@ -1,0 +1,79 @@
+import Foundation
+
+/// Trains a RAG model on questions with answers, end to end when its context encoder is set.
+public final class RagTrainingTask: TrainingTask {
+    /// A batch with its passages found.
+    public struct Prepared {
+        /// The questions' vectors, recorded.
+        public let vectors: Tensor
+        public let evidence: Evidence
+        public let targets: TokenBatch
+    }
+
+    public let rag: RagModel
+    /// What `evaluate` measures on; no validation without.
+    public var validation: [RagExample]
+    public var evaluator: RagEvaluator
+    public let refresher: IndexRefresher?
+
+    /// - Parameters:
+    ///   - refresh: when the index is made anew; needs a context encoder and a
+    ///     `RefreshableRetriever` unless it is `.never`.
+    ///   - store: where index versions are kept.
+    /// - Throws: `TrainingError.notRefreshable`, or `RagError.missingCall`.
+    public init(
+        _ rag: RagModel, validation: [RagExample] = [], evaluator: RagEvaluator = RagEvaluator(),
+        refresh: RefreshSchedule = .never, store: IndexVersionStore? = nil
+    ) throws {
+        self.rag = rag
+        self.validation = validation
+        self.evaluator = evaluator
+        refresher = try IndexRefresher(rag.retriever, schedule: refresh, store: store)
+        try validate()
+    }
+
+    public var model: Module { rag }
+
+    public func validate() throws {
+        let parts = try rag.contextParts()
+        guard rag.retriever != nil else { throw RagError.missingRetriever }
+        if refresher != nil, parts == nil { throw RagError.missingCall("setContextEncoder(_:)") }
+        if let dense = rag.retriever as? any RefreshableRetriever {
+            let (index, base) = (dense.version.index, dense.knowledgeBase)
+            guard base.count > 0 else { throw RagError.noPassages(question: "any question") }
+            guard index.dimension == rag.questionEncoder.dimension else {
+                throw RetrievalError.dimensionMismatch(
+                    expected: index.dimension, found: rag.questionEncoder.dimension)
+            }
+        }
+    }
+
+    public func prepare(_ batch: [RagExample]) async throws -> Prepared {
+        let questions = batch.map(\.question)
+        let vectors = rag.questionEncoder(try rag.questionTokens(questions))
+        let found = try await rag.retrieve(
+            questions, vectors: vectors, count: rag.configuration.nDocs)
+        return Prepared(
+            vectors: vectors, evidence: try rag.evidence(questions, passages: found),
+            targets: try rag.targetTokens(batch.map { $0.answers.first ?? "" }))
+    }
+
+    public func loss(_ prepared: Prepared) throws -> TrainingLoss {
+        let loss = try rag.loss(
+            vectors: prepared.vectors, evidence: prepared.evidence, targets: prepared.targets)
+        return TrainingLoss(sum: loss.sum, weight: loss.targetTokens)
+    }
+
+    public func evaluate() async throws -> [String: Double] {
+        guard !validation.isEmpty else { return [:] }
+        return try await evaluator.scores(of: rag, on: validation).metrics
+    }
+
+    public func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshReport? {
+        guard let refresher, let (encoder, tokenizer) = try rag.contextParts() else { return nil }
+        return try refresher.refreshIfDue(
+            step: step, isLast: isLast, encoder: encoder, tokenizer: tokenizer)
+    }
+
+    public func save(in directory: URL) throws { try rag.saveFiles(in: directory) }
+}

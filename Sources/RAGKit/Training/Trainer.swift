@@ -1,0 +1,188 @@
+import Foundation
+
+/// Trains a task: batches, gradients, updates, validation, checkpoints.
+///
+///     let trainer = try Trainer(task, examples: train, arguments: arguments)
+///     trainer.callbacks = [ProgressBar()]
+///     let report = try await trainer.fit()
+///
+/// Used from one task at a time. `fit` runs on a thread of its own; cancelling the task that waits
+/// for it finishes the step, saves, and throws `CancellationError`.
+public final class Trainer<Task: TrainingTask> {
+    public let task: Task
+    public let examples: [Task.Example]
+    public let arguments: TrainingArguments
+    public var callbacks: [any TrainerCallback] = []
+
+    /// Optimizer steps made so far.
+    public private(set) var step = 0
+    /// The best validation metrics so far, and the step they were measured after.
+    public private(set) var best: (step: Int, metrics: [String: Double])?
+
+    private let optimizer: AdamW
+    private let trainable: [Parameter]
+    private let stepsPerEpoch: Int
+    private var isRunning = false
+
+    /// What a finished run returns.
+    public struct Report: Sendable {
+        public var steps: Int
+        public var seconds: Double
+        /// The mean loss per target token of each step, in nats.
+        public var losses: [Double]
+        /// The last validation's metrics; empty without validation.
+        public var metrics: [String: Double]
+    }
+
+    /// - Throws: `TrainingError` when nothing could be trained, or what the task finds wrong.
+    public init(
+        _ task: Task, examples: [Task.Example], arguments: TrainingArguments
+    ) throws {
+        try arguments.validate()
+        guard !examples.isEmpty else { throw TrainingError.noExamples }
+        try task.validate()
+        for word in arguments.frozen where task.model.freeze(where: { $0.contains(word) }) == 0 {
+            throw TrainingError.nothingFrozen(word)
+        }
+        self.task = task
+        self.examples = examples
+        self.arguments = arguments
+        let named = task.model.namedParameters().filter(\.parameter.isTrainable)
+        guard !named.isEmpty else { throw TrainingError.nothingTrainable }
+        trainable = named.map(\.parameter)
+        optimizer = AdamW(named, arguments.adamw)
+        let perStep = arguments.trainBatchSize * arguments.gradientAccumulationSteps
+        stepsPerEpoch = max(1, (examples.count + perStep - 1) / perStep)
+    }
+
+    /// The optimizer steps of the whole run.
+    public var totalSteps: Int { arguments.maxSteps ?? stepsPerEpoch * arguments.numTrainEpochs }
+
+    /// Trains to the end.
+    ///
+    /// - Throws: `TrainingError`, `CancellationError`, or what the task or a callback throws. The
+    ///   weights are those after the last whole step.
+    public func fit() async throws -> Report {
+        guard !isRunning else { throw TrainingError.alreadyRunning }
+        isRunning = true
+        defer { isRunning = false }
+        return try await onTrainingThread { try await self.run() }
+    }
+
+    private func run() async throws -> Report {
+        let start = Date()
+        var losses: [Double] = []
+        var metrics: [String: Double] = [:]
+        try emit(
+            .started(
+                totalSteps: totalSteps,
+                trainableParameters: trainable.reduce(0) { $0 + $1.shape.product }))
+        while step < totalSteps {
+            let report = try await trainStep()
+            losses.append(report.loss)
+            let isLast = step == totalSteps
+            if isLast || step % arguments.loggingSteps == 0 { try emit(.step(report)) }
+            if let refresh = try await task.afterStep(step, isLast: isLast) {
+                try emit(.refreshed(refresh))
+            }
+            if isLast || arguments.evalSteps.map({ step % $0 == 0 }) == true {
+                metrics = try await validate()
+            }
+            if _Concurrency.Task.isCancelled && !isLast {
+                try save("last")
+                throw CancellationError()
+            }
+        }
+        try save("last")
+        let seconds = Date().timeIntervalSince(start)
+        try emit(.finished(step: step, seconds: seconds))
+        return Report(steps: step, seconds: seconds, losses: losses, metrics: metrics)
+    }
+
+    /// One optimizer step. Nothing changes unless loss and gradients are finite.
+    private func trainStep() async throws -> StepReport {
+        let start = Date()
+        let batches = batches(of: step)
+        var gradients = Gradients()
+        var (loss, tokens) = (0.0, 0)
+        for (number, batch) in batches.enumerated() {
+            let context = ForwardContext(
+                isTraining: true, seed: arguments.seed, step: step, microBatch: number)
+            let (value, weight, own) = try await ForwardContext.$current.withValue(context) {
+                let prepared = try await task.prepare(batch.map { examples[$0] })
+                let result = try task.loss(prepared)
+                let value = Double(result.sum.item())
+                guard value.isFinite else { throw notFinite("the loss", batch) }
+                return (value, result.weight, RAGKit.gradients(of: result.sum, for: trainable))
+            }
+            loss += value
+            tokens += weight
+            gradients.add(own)
+        }
+        let divisor =
+            switch arguments.lossReduction {
+            case .meanPerToken: Double(max(1, tokens))
+            case .sum: Double(batches.count)
+            }
+        let norm = gradients.norm / divisor
+        guard norm.isFinite else { throw notFinite("a gradient", batches.flatMap { $0 }) }
+        let clip = arguments.maxGradNorm.map { min(1, $0 / (norm + 1e-6)) } ?? 1
+        let rate =
+            arguments.learningRate
+            * arguments.lrSchedulerType.factor(
+                step: step, warmupSteps: arguments.warmupSteps, totalSteps: totalSteps)
+        optimizer.update(
+            gradients, learningRate: rate, gradientScale: Float(clip / divisor))
+        step += 1
+        return StepReport(
+            step: step, totalSteps: totalSteps, epoch: Double(step) / Double(stepsPerEpoch),
+            loss: loss / Double(max(1, tokens)), learningRate: rate, gradNorm: norm,
+            seconds: Date().timeIntervalSince(start), targetTokens: tokens)
+    }
+
+    /// The examples of each micro-batch of an optimizer step: a function of seed and step alone.
+    private func batches(of step: Int) -> [[Int]] {
+        let (epoch, place) = step.quotientAndRemainder(dividingBy: stepsPerEpoch)
+        var generator = SeededGenerator(
+            seed: SeededGenerator.mixed(arguments.seed &+ UInt64(epoch) &* 0x9E37_79B9))
+        let order = Array(examples.indices).shuffled(using: &generator)
+        let size = arguments.trainBatchSize
+        let first = place * size * arguments.gradientAccumulationSteps
+        let all = order[first..<min(order.count, first + size * arguments.gradientAccumulationSteps)]
+        return stride(from: all.startIndex, to: all.endIndex, by: size).map {
+            Array(all[$0..<min($0 + size, all.endIndex)])
+        }
+    }
+
+    private func notFinite(_ what: String, _ batch: [Int]) -> TrainingError {
+        .notFinite(what: what, step: step + 1, examples: batch)
+    }
+
+    /// Validates, and keeps the model if it is the best so far.
+    private func validate() async throws -> [String: Double] {
+        let metrics = try await task.evaluate()
+        guard !metrics.isEmpty else { return metrics }
+        let name = arguments.metricForBestModel
+        let value = metrics[name].flatMap { $0.isFinite ? $0 : nil }
+        let previous = best?.metrics[name] ?? -.infinity
+        let isBest = value.map { $0 > previous } ?? false
+        try emit(.evaluated(step: step, metrics: metrics, isBest: isBest))
+        if isBest {
+            best = (step, metrics)
+            try save("best")
+        }
+        return metrics
+    }
+
+    private func save(_ name: String) throws {
+        guard let output = arguments.outputDir else { return }
+        try FileManager.default.createDirectory(at: output, withIntermediateDirectories: true)
+        let directory = output.appendingPathComponent(name)
+        try AtomicDirectory.write(to: directory, replacing: true) { try task.save(in: $0) }
+        try emit(.saved(step: step, directory: directory))
+    }
+
+    private func emit(_ event: TrainingEvent) throws {
+        for callback in callbacks { try callback.handle(event) }
+    }
+}

@@ -1,0 +1,64 @@
+import Foundation
+import Synchronization
+
+/// One thread for training, so that hours of arithmetic never sit on the threads that the host's
+/// other tasks share.
+///
+/// `@unchecked Sendable`: the queue is behind a condition's lock.
+final class TrainingExecutor: TaskExecutor, @unchecked Sendable {
+    static let shared = TrainingExecutor()
+
+    private let condition = NSCondition()
+    private var jobs: [UnownedJob] = []
+
+    private init() {
+        let thread = Thread { [unowned self] in run() }
+        thread.name = "RAGKit training"
+        thread.stackSize = 8 << 20
+        thread.start()
+    }
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let unowned = UnownedJob(job)
+        condition.lock()
+        jobs.append(unowned)
+        condition.signal()
+        condition.unlock()
+    }
+
+    /// The thread's whole life: the shared executor is never let go.
+    private func run() {
+        while true {
+            condition.lock()
+            while jobs.isEmpty { condition.wait() }
+            let job = jobs.removeFirst()
+            condition.unlock()
+            job.runSynchronously(on: asUnownedTaskExecutor())
+        }
+    }
+}
+
+/// Carries what is not `Sendable` to the training thread and back.
+///
+/// `@unchecked Sendable`: the caller waits for the result and touches nothing meanwhile.
+private struct Transfer<Value>: @unchecked Sendable {
+    let value: Value
+}
+
+/// Runs `body` on the training thread while the caller waits.
+///
+/// The caller must not touch what `body` uses until it returns; callers here refuse re-entry.
+func onTrainingThread<Result>(
+    _ body: @escaping () async throws -> Result
+) async throws -> Result {
+    let transfer = Transfer(value: body)
+    return try await withTaskExecutorPreference(TrainingExecutor.shared) {
+        try await runTransferred(transfer)
+    }.value
+}
+
+@concurrent private func runTransferred<Result>(
+    _ transfer: Transfer<() async throws -> Result>
+) async throws -> Transfer<Result> {
+    Transfer(value: try await transfer.value())
+}

@@ -1,0 +1,56 @@
+import Foundation
+
+/// What a trainer trains: how a batch becomes a loss.
+///
+/// Preparing may wait (for a search, say); computing the loss does not, so that between loss and
+/// update nothing else can run in between.
+public protocol TrainingTask: AnyObject {
+    associatedtype Example
+    /// What `prepare` hands to `loss`.
+    associatedtype Prepared
+
+    /// The model whose parameters are trained.
+    var model: Module { get }
+
+    /// Everything that has to be fetched for a batch, such as passages. What it computes with the
+    /// model is recorded and need not be computed again.
+    func prepare(_ batch: [Example]) async throws -> Prepared
+
+    /// The loss of a prepared batch, summed over it.
+    func loss(_ prepared: Prepared) throws -> TrainingLoss
+
+    /// Scores of the model as it is, by name; without any by default.
+    func evaluate() async throws -> [String: Double]
+
+    /// Called with the number of optimizer steps made, after each step and when training ends. The
+    /// default does nothing.
+    ///
+    /// - Returns: what to report, if anything was done.
+    func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshReport?
+
+    /// Stops before training when something cannot work. The default finds nothing.
+    func validate() throws
+
+    /// Writes the model into a directory that exists. The default writes nothing.
+    func save(in directory: URL) throws
+}
+
+extension TrainingTask {
+    public func evaluate() async throws -> [String: Double] { [:] }
+    public func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshReport? { nil }
+    public func validate() throws {}
+    public func save(in directory: URL) throws {}
+}
+
+/// The loss of a batch.
+public struct TrainingLoss {
+    /// A scalar, the sum over the batch.
+    public var sum: Tensor
+    /// How many terms it is the sum of: target tokens, usually.
+    public var weight: Int
+
+    public init(sum: Tensor, weight: Int) {
+        self.sum = sum
+        self.weight = weight
+    }
+}
