@@ -213,6 +213,7 @@ def make_step(model, optimizer, batch):
 
     def step():
         torch.manual_seed(1)
+        busy = time.process_time()
         times = [time.perf_counter()]
         with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bf16"):
             loss = model(questions, attention_mask=mask, decoder_input_ids=targets, labels=targets, reduce_loss=True, use_cache=False).loss
@@ -224,7 +225,7 @@ def make_step(model, optimizer, batch):
         optimizer.zero_grad(set_to_none=True)
         times.append(time.perf_counter())
         return dict(seconds=times[3] - times[0], forward_s=times[1] - times[0], backward_s=times[2] - times[1],
-                    optimizer_s=times[3] - times[2], loss=loss.item())
+                    optimizer_s=times[3] - times[2], cpu_seconds=time.process_time() - busy, loss=loss.item())
     return step
 
 

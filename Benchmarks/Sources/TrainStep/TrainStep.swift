@@ -16,7 +16,8 @@ struct TrainStep {
     static func main() throws {
         let arguments = CommandLine.arguments
         guard arguments.count == 3 else {
-            FileHandle.standardError.write(Data("usage: train-step work.json model-directory\n".utf8))
+            FileHandle.standardError.write(
+                Data("usage: train-step work.json model-directory\n".utf8))
             exit(2)
         }
         let step = try Step(
@@ -70,7 +71,13 @@ final class Step {
     init(work: URL, model directory: URL) throws {
         let json = try JSONValue(contentsOf: work)
         func sequences(_ key: String) throws -> [[Int32]] {
-            try (json.array(key) ?? []).map { ($0.arrayValue ?? []).compactMap { $0.intValue.map { Int32($0) } } }
+            var rows: [[Int32]] = []
+            for row in try json.array(key) ?? [] {
+                var ids: [Int32] = []
+                for id in row.arrayValue ?? [] { ids.append(Int32(id.intValue ?? 0)) }
+                rows.append(ids)
+            }
+            return rows
         }
         expectedLoss = try json.double("loss_without_dropout") ?? .nan
         maxGradNorm = try json.double("max_grad_norm") ?? 1
@@ -106,17 +113,20 @@ final class Step {
     }
 
     func lossWithoutDropout() throws -> Double {
-        try ForwardContext.$current.withValue(.inference) { Double(try loss().item()) }
+        try ForwardContext.$current.withValue(.inference) { Double(try batchLoss().item()) }
     }
 
     /// One step: forward, backward, clip, update (with learning rate 0, as the peer's).
     func run() throws -> JSONValue {
         let start = DispatchTime.now().uptimeNanoseconds
         let context = ForwardContext(isTraining: true, seed: 1)
-        let (value, middle, gradients) = try ForwardContext.$current.withValue(context) {
-            let loss = try loss()
-            let middle = DispatchTime.now().uptimeNanoseconds
-            return (loss.item(), middle, gradients(of: loss, for: parameters))
+        var middle = start
+        var value: Float = 0
+        let gradients = try ForwardContext.$current.withValue(context) { () throws -> Gradients in
+            let sum = try batchLoss()
+            value = sum.item()
+            middle = DispatchTime.now().uptimeNanoseconds
+            return RAGKit.gradients(of: sum, for: parameters)
         }
         let backward = DispatchTime.now().uptimeNanoseconds
         let scale = min(1, maxGradNorm / (gradients.norm + 1e-6))
@@ -130,7 +140,7 @@ final class Step {
         ]
     }
 
-    private func loss() throws -> Tensor {
+    private func batchLoss() throws -> Tensor {
         let vectors = model.questionEncoder(questions)
         return try model.loss(vectors: vectors, evidence: evidence, targets: targets).sum
     }

@@ -9,8 +9,8 @@ public struct Almanac: Sendable {
         public var kind: String
         public var title: String
         public var facts: [String: String]
-        /// Two wordings of the passage, with `{attribute}` in place of each fact.
-        public var templates: [String]
+        /// The passage with `{attribute}` in place of each fact.
+        public var template: String
     }
 
     /// A question about one fact of a thing.
@@ -43,7 +43,7 @@ public struct Almanac: Sendable {
             for (name, value) in facts { values[name] = value.stringValue }
             return Thing(
                 id: PassageID(index), kind: kind, title: title, facts: values,
-                templates: [text] + [row["template_b"]?.stringValue].compactMap { $0 })
+                template: text)
         }
         let questionFile = directory.appendingPathComponent("\(split).jsonl")
         let examples = try RagExample.read(jsonLines: questionFile)
@@ -69,15 +69,19 @@ public struct Almanac: Sendable {
 
     /// A passage and a question about it with name and facts taken at random from other things of
     /// the kind, so that the answer can only be found by reading.
+    ///
+    /// - Parameter sentences: keeps so many neighbouring sentences, the answer's among them.
     public func rewritten(
-        _ question: Question, using generator: inout some RandomNumberGenerator
+        _ question: Question, sentences: Int = .max,
+        using generator: inout some RandomNumberGenerator
     ) -> (passage: Passage, question: String, answer: String)? {
         let thing = things[question.thing]
         guard let others = ofKind[thing.kind],
-            let template = thing.templates.randomElement(using: &generator),
             let namesake = others.randomElement(using: &generator)
         else { return nil }
         let title = things[namesake].title
+        let template = Self.part(
+            of: thing.template, around: "{\(question.attribute)}", sentences, using: &generator)
         var text = template.replacing("{title}", with: title)
         var answer: String?
         for attribute in thing.facts.keys.sorted() where template.contains("{\(attribute)}") {
@@ -90,9 +94,24 @@ public struct Almanac: Sendable {
         }
         guard let answer else { return nil }
         return (
-            Passage(id: thing.id, title: title, text: text),
+            Passage(id: things[namesake].id, title: title, text: text),
             question.template.replacing("{title}", with: title), answer
         )
+    }
+
+    /// Some neighbouring sentences of a text, one of which holds `word`.
+    private static func part(
+        of text: String, around word: String, _ count: Int,
+        using generator: inout some RandomNumberGenerator
+    ) -> String {
+        let sentences = text.split(separator: ". ")
+        guard count < sentences.count,
+            let place = sentences.firstIndex(where: { $0.contains(word) })
+        else { return text }
+        let first = Int.random(
+            in: max(0, place - count + 1)...min(place, sentences.count - count), using: &generator)
+        let part = sentences[first..<first + count].joined(separator: ". ")
+        return part.hasSuffix(".") ? part : part + "."
     }
 
     private static func rows(_ file: URL) throws -> [JSONValue] {

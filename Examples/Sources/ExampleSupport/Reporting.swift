@@ -36,7 +36,8 @@ public func peakMemoryMiB() -> Double {
 public func rounded(_ value: Double) -> String {
     let cents = Int((value * 100).rounded())
     let fraction = abs(cents % 100)
-    return "\(cents < 0 && cents / 100 == 0 ? "-" : "")\(cents / 100).\(fraction < 10 ? "0" : "")\(fraction)"
+    return
+        "\(cents < 0 && cents / 100 == 0 ? "-" : "")\(cents / 100).\(fraction < 10 ? "0" : "")\(fraction)"
 }
 
 /// A line on standard error: results alone go to standard output.

@@ -21,9 +21,11 @@ public enum ScratchSize: String, Sendable, CaseIterable {
 public func makeScratchModel(
     _ size: ScratchSize, texts: [String], vocabularySize: Int, dropout: Float, seed: UInt64
 ) throws -> (model: RagModel, contextEncoder: DPREncoder, contextTokenizer: any Tokenizer) {
-    let wordPiece = try WordPieceTrainer(vocabularySize: vocabularySize, minimumFrequency: 1).train(on: texts)
+    let wordPiece = try WordPieceTrainer(vocabularySize: vocabularySize, minimumFrequency: 1).train(
+        on: texts)
     // Words are met with a space before them inside passages and answers.
-    let bytePair = try ByteBPETrainer(vocabularySize: vocabularySize, minimumFrequency: 1).train(on: texts.map { " " + $0 })
+    let bytePair = try ByteBPETrainer(vocabularySize: vocabularySize, minimumFrequency: 1).train(
+        on: texts.map { " " + $0 })
 
     var bert = BertConfiguration()
     bert.vocabSize = wordPiece.vocabularySize

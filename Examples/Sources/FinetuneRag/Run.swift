@@ -66,15 +66,14 @@ struct Run {
             validation: try read("val", "validation", options.data.nVal),
             test: try read("test", "test", options.data.nTest))
         if let kinds = options.data.trainKinds {
-            questions.train = try of(kinds, questions.train, almanac)
+            let kept = try ids(of: kinds, almanac)
+            questions.train.removeAll { !($0.goldPassage.map(kept.contains) ?? false) }
         }
         return questions
     }
 
-    /// The examples about things of the given kinds.
-    private func of(
-        _ kinds: String, _ examples: [RagExample], _ almanac: Almanac?
-    ) throws -> [RagExample] {
+    /// The passages about things of the given kinds, comma-separated.
+    private func ids(of kinds: String, _ almanac: Almanac?) throws -> Set<PassageID> {
         let wanted = Set(kinds.split(separator: ",").map(String.init))
         let known = Set(almanac?.things.map(\.kind) ?? [])
         guard let almanac, wanted.isSubset(of: known) else {
@@ -82,9 +81,7 @@ struct Run {
                 "'\(kinds)': the kinds in things.jsonl are "
                     + (known.isEmpty ? "none" : known.sorted().joined(separator: ", ")))
         }
-        return examples.filter { example in
-            example.goldPassage.map { wanted.contains(almanac.things[$0.rawValue].kind) } ?? false
-        }
+        return Set(almanac.things.filter { wanted.contains($0.kind) }.map(\.id))
     }
 
     private func readKnowledgeBase() throws -> KnowledgeBase {
@@ -169,16 +166,12 @@ struct Run {
         arguments.seed = options.training.seed
         arguments.loggingSteps = 1
         if settings.warmupRetrieverSteps > 0 {
-            let kept = try settings.warmupKinds.map { try of($0, questions.train, almanac) }
-            let questionsKept = Set((kept ?? questions.train).map(\.question))
             arguments.maxSteps = settings.warmupRetrieverSteps
             arguments.learningRate = settings.warmupRetrieverLearningRate
             let task = try InBatchNegativesTask(
                 questionEncoder: model.questionEncoder, questionTokenizer: model.questionTokenizer,
                 contextEncoder: context, contextTokenizer: contextTokenizer)
-            let pairs = golden.filter { questionsKept.contains($0.example.question) }.map {
-                InBatchNegativesTask.Pair(question: $0.example.question, passage: $0.passage)
-            }
+            let pairs = try warmUpPairs(golden, base, almanac)
             let trainer = try Trainer(task, examples: pairs, arguments: arguments)
             trainer.callbacks = [ProgressBar("warm-up, encoders")]
             _ = try await trainer.fit()
@@ -190,10 +183,44 @@ struct Run {
         let examples: [ReadingTask.Example] =
             almanac.map { $0.questions.map { .rewritable($0) } }
             ?? golden.map { .fixed($0.passage, $0.example) }
-        let task = ReadingTask(model, almanac: almanac, seed: options.training.seed)
+        let words = Set(
+            try (0..<base.count).flatMap { place in
+                let passage = try base.passage(PassageID(place))
+                return (passage.title + " " + passage.text).split(separator: " ").map(String.init)
+            })
+        let task = ReadingTask(
+            model, almanac: almanac, words: words.sorted(),
+            copyingSteps: settings.warmupReaderSteps / 5,
+            growingSteps: settings.warmupReaderSteps * 2 / 5, seed: options.training.seed)
         let trainer = try Trainer(task, examples: examples, arguments: arguments)
         trainer.callbacks = [ProgressBar("warm-up, reader")]
         _ = try await trainer.fit()
+    }
+
+    /// What the encoders are warmed up on, of the kinds asked for.
+    ///
+    /// With an almanac, every pair is a question and its passage with name and facts exchanged, so
+    /// that what is learnt is to match names, for all things of the kind; else gold questions, and
+    /// titles and sentences of the passages themselves.
+    private func warmUpPairs(
+        _ golden: [(passage: Passage, example: RagExample)], _ base: KnowledgeBase,
+        _ almanac: Almanac?
+    ) throws -> [InBatchNegativesTask.Pair] {
+        let settings = options.warmUp
+        var random = SeededGenerator(seed: options.training.seed)
+        guard let almanac else {
+            let passages = try (0..<base.count).map { try base.passage(PassageID($0)) }
+            return clozePairs(passages, using: &random)
+                + golden.map { .init(question: $0.example.question, passage: $0.passage) }
+        }
+        let kept = try settings.warmupKinds.map { try ids(of: $0, almanac) }
+        let questions = almanac.questions.filter { kept?.contains(PassageID($0.thing)) ?? true }
+        let count = settings.warmupRetrieverSteps * settings.warmupBatchSize
+        return (0..<count).compactMap { _ in
+            questions.randomElement(using: &random).flatMap {
+                almanac.rewritten($0, using: &random)
+            }.map { .init(question: $0.question, passage: $0.passage) }
+        }
     }
 
     private func train(

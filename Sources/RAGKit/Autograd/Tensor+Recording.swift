@@ -1,7 +1,9 @@
 extension Tensor {
     /// This value as a leaf whose gradient `gradients(of:for:)` can be asked for.
     public func variable() -> Tensor {
-        Tensor(shape: shape, storage: storage, offset: offset, node: Node(leaf: "variable", shape: shape))
+        Tensor(
+            shape: shape, storage: storage, offset: offset,
+            node: Node(leaf: "variable", shape: shape))
     }
 
     /// An operator of your own: a value, and how the gradient goes back to the inputs.

@@ -27,6 +27,7 @@ struct JSONScanner {
     var isAtEnd: Bool { offset == bytes.count }
 
     /// The next byte that is not white space, or nil at the end.
+    @inline(__always)
     mutating func peek() -> UInt8? {
         while offset < bytes.count {
             let byte = bytes[offset]
@@ -37,12 +38,14 @@ struct JSONScanner {
     }
 
     /// Steps over a punctuation mark if it comes next.
+    @inline(__always)
     mutating func skip(_ mark: Unicode.Scalar) -> Bool {
         guard peek() == UInt8(ascii: mark) else { return false }
         offset += 1
         return true
     }
 
+    @inline(__always)
     mutating func expect(_ mark: Unicode.Scalar) throws {
         guard skip(mark) else { throw failure("expected '\(mark)', found \(found)") }
     }

@@ -47,7 +47,9 @@ public struct RagEvaluator: Sendable {
         return scores
     }
 
-    private func add(_ batch: [RagExample], _ model: RagModel, _ scores: inout RagScores) async throws {
+    private func add(_ batch: [RagExample], _ model: RagModel, _ scores: inout RagScores)
+        async throws
+    {
         let questions = batch.map(\.question)
         let vectors = try ForwardContext.$current.withValue(.inference) {
             model.questionEncoder(try model.questionTokens(questions))

@@ -18,11 +18,11 @@ public struct RagExample: Sendable, Equatable {
 /// Examples that cannot be read.
 public enum DatasetError: Error, Equatable, CustomStringConvertible {
     case missingFile(String)
-    /// The file is not UTF-8; `line` counts from 1.
     case notUTF8(file: String)
     /// Questions and answers are not as many.
     case countMismatch(sources: String, sourceCount: Int, targets: String, targetCount: Int)
     case empty(file: String)
+    /// `line` counts from 1.
     case invalidLine(file: String, line: Int, reason: String)
 
     public var description: String {
@@ -83,13 +83,19 @@ extension RagExample {
             guard let question = json["question"]?.stringValue,
                 question.contains(where: { !$0.isWhitespace })
             else { throw invalid("'question' must be a text") }
-            let answers = json["answers"]?.arrayValue?.compactMap(\.stringValue) ?? []
-            guard !answers.isEmpty, answers.allSatisfy({ !$0.isEmpty }) else {
-                throw invalid("'answers' must be a list of at least one text")
+            let list = json["answers"]?.arrayValue ?? []
+            let answers = list.compactMap(\.stringValue)
+            guard !answers.isEmpty, answers.count == list.count,
+                answers.allSatisfy({ $0.contains { !$0.isWhitespace } })
+            else { throw invalid("'answers' must be a list of at least one text, none empty") }
+            let gold: Int?
+            switch json["id"] {
+            case nil, .null?: gold = nil
+            case .int(let number)? where number >= 0: gold = number
+            default: throw invalid("'id' must be the number of a passage")
             }
             return RagExample(
-                question: question, answers: answers,
-                goldPassage: json["id"]?.intValue.map { PassageID($0) })
+                question: question, answers: answers, goldPassage: gold.map { PassageID($0) })
         }
         guard !examples.isEmpty else { throw DatasetError.empty(file: file.path) }
         return examples
@@ -100,12 +106,14 @@ extension RagExample {
         guard FileManager.default.fileExists(atPath: file.path) else {
             throw DatasetError.missingFile(file.path)
         }
-        guard let text = String(data: try Data(contentsOf: file), encoding: .utf8) else {
+        var data = try Data(contentsOf: file)
+        if data.starts(with: [0xEF, 0xBB, 0xBF]) { data.removeFirst(3) }  // a byte order mark
+        guard let text = String(data: data, encoding: .utf8) else {
             throw DatasetError.notUTF8(file: file.path)
         }
-        var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
-            String(line.last == "\r" ? line.dropLast() : line)
-        }
+        // By bytes, since "\r\n" is one character.
+        var lines = text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+            .map { String(Substring($0.last == UInt8(ascii: "\r") ? $0.dropLast() : $0)) }
         if lines.last == "" { lines.removeLast() }
         return lines
     }

@@ -20,8 +20,11 @@ public struct GenerationConfiguration: Sendable, Equatable {
         let reader = ConfigurationReader(json: json, model: "generator")
         maxLength = try reader.size("max_length", default: maxLength)
         minLength = try reader.size("min_length", default: minLength, atLeast: 0)
-        forcedBosTokenID = try json.int("forced_bos_token_id").map { Int32($0) }
-        forcedEosTokenID = try json.int("forced_eos_token_id").map { Int32($0) }
+        func id(_ key: String) throws -> Int32? {
+            try json.int(key) == nil ? nil : Int32(reader.size(key, default: 0, atLeast: 0))
+        }
+        forcedBosTokenID = try id("forced_bos_token_id")
+        forcedEosTokenID = try id("forced_eos_token_id")
     }
 
     /// The settings as `generation_config.json`.

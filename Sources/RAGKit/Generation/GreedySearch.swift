@@ -44,6 +44,7 @@ extension Seq2SeqGenerator {
         let capacity = max(1, configuration.maxLength)
         var cache = startDecoding(memory, attending: attended, maxLength: capacity)
         return GreedySearch(configuration: configuration, ids: tokenIDs).decode(
-            rows: attended.count) { nextLogProbabilities($0, &cache) }
+            rows: attended.count
+        ) { nextLogProbabilities($0, &cache) }
     }
 }

@@ -51,7 +51,8 @@ public struct BartConfiguration: Sendable, Equatable {
         dropout = try reader.rate("dropout", default: dropout)
         attentionDropout = try reader.rate("attention_dropout", default: attentionDropout)
         activationDropout = try reader.rate("activation_dropout", default: activationDropout)
-        maxPositionEmbeddings = try reader.size("max_position_embeddings", default: maxPositionEmbeddings)
+        maxPositionEmbeddings = try reader.size(
+            "max_position_embeddings", default: maxPositionEmbeddings)
         scaleEmbedding = try json.bool("scale_embedding") ?? false
         tieWordEmbeddings = try json.bool("tie_word_embeddings") ?? true
         initStd = try reader.positive("init_std", default: initStd)

@@ -125,7 +125,8 @@ final class BartDecoder: Module {
         layers = (0..<config.decoder.layers).map { _ in BartDecoderLayer(config) }
     }
 
-    func callAsFunction(_ batch: TokenBatch, _ memory: EncoderMemory, _ attended: [[Int]]) -> Tensor {
+    func callAsFunction(_ batch: TokenBatch, _ memory: EncoderMemory, _ attended: [[Int]]) -> Tensor
+    {
         let own = SegmentMap(selfAttention: batch)
         let cross = SegmentMap(
             queryOffsets: batch.offsets, keyOffsets: memory.offsets, attended: attended)

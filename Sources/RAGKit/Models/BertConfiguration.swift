@@ -34,7 +34,8 @@ public struct BertConfiguration: Sendable, Equatable {
         hiddenDropoutProb = try reader.rate("hidden_dropout_prob", default: hiddenDropoutProb)
         attentionProbsDropoutProb = try reader.rate(
             "attention_probs_dropout_prob", default: attentionProbsDropoutProb)
-        maxPositionEmbeddings = try reader.size("max_position_embeddings", default: maxPositionEmbeddings)
+        maxPositionEmbeddings = try reader.size(
+            "max_position_embeddings", default: maxPositionEmbeddings)
         typeVocabSize = try reader.size("type_vocab_size", default: typeVocabSize)
         layerNormEps = try reader.positive("layer_norm_eps", default: layerNormEps)
         padTokenID = Int32(try reader.size("pad_token_id", default: Int(padTokenID), atLeast: 0))

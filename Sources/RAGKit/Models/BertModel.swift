@@ -19,7 +19,8 @@ public final class BertModel: Module {
     /// - Returns: the states after the last layer run, `[totalTokens, hidden]`.
     public func callAsFunction(_ batch: TokenBatch, layerCount: Int? = nil) -> Tensor {
         let segments = SegmentMap(selfAttention: batch)
-        return layers.prefix(layerCount ?? layers.count).reduce(embeddings(batch)) { hidden, layer in
+        return layers.prefix(layerCount ?? layers.count).reduce(embeddings(batch)) {
+            hidden, layer in
             layer(hidden, segments)
         }
     }

@@ -58,14 +58,16 @@ public protocol Seq2SeqGenerator: Module {
     /// - Parameters:
     ///   - inputs: decoder inputs, the start token included.
     ///   - attended: for each input sequence, the contexts of `memory` it attends to, as one.
-    func decode(_ inputs: TokenBatch, _ memory: EncoderMemory, attending attended: [[Int]]) -> Tensor
+    func decode(_ inputs: TokenBatch, _ memory: EncoderMemory, attending attended: [[Int]])
+        -> Tensor
 
     /// Prepares decoding token by token; keys and values of each context are made once.
     ///
     /// - Parameters:
     ///   - attended: for each row, the contexts it attends to.
     ///   - maxLength: how many tokens each row may have at most.
-    func startDecoding(_ memory: EncoderMemory, attending attended: [[Int]], maxLength: Int) -> Cache
+    func startDecoding(_ memory: EncoderMemory, attending attended: [[Int]], maxLength: Int)
+        -> Cache
 
     /// The states for one more token in each row: `[rows, hidden]`.
     func step(_ tokens: [Int32], _ cache: inout Cache) -> Tensor

@@ -66,7 +66,9 @@ open class Module {
             switch part {
             case .parameter(let parameter): [(key, parameter)]
             case .module(let module):
-                module.allNames().map { (key.isEmpty ? $0.name : "\(key).\($0.name)", $0.parameter) }
+                module.allNames().map {
+                    (key.isEmpty ? $0.name : "\(key).\($0.name)", $0.parameter)
+                }
             }
         }
     }

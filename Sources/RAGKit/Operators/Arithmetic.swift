@@ -3,7 +3,8 @@ import RAGKitBLAS
 extension Tensor {
     /// The elementwise sum. A side with fewer or unit dimensions is repeated to fit the other.
     public static func + (lhs: Tensor, rhs: Tensor) -> Tensor {
-        let value = elementwise(lhs, rhs, ragkit_add, row: ragkit_add_row, column: ragkit_add_column)
+        let value = elementwise(
+            lhs, rhs, ragkit_add, row: ragkit_add_row, column: ragkit_add_column)
         return record("+", lhs, rhs, value: value) { [$0, $0] }
     }
 
@@ -40,7 +41,9 @@ extension Tensor {
     public static func - (lhs: Float, rhs: Tensor) -> Tensor { rhs.affine(scale: -1, offset: lhs) }
     public static func * (lhs: Tensor, rhs: Float) -> Tensor { lhs.affine(scale: rhs, offset: 0) }
     public static func * (lhs: Float, rhs: Tensor) -> Tensor { rhs.affine(scale: lhs, offset: 0) }
-    public static func / (lhs: Tensor, rhs: Float) -> Tensor { lhs.affine(scale: 1 / rhs, offset: 0) }
+    public static func / (lhs: Tensor, rhs: Float) -> Tensor {
+        lhs.affine(scale: 1 / rhs, offset: 0)
+    }
     public static func / (lhs: Float, rhs: Tensor) -> Tensor { Tensor(lhs) / rhs }
     public static prefix func - (operand: Tensor) -> Tensor { operand.affine(scale: -1, offset: 0) }
 
@@ -79,7 +82,9 @@ extension Tensor {
         }
         let width = shape.last ?? 1
         if target.product == width, target.last == width {
-            return Tensor(shape: target) { ragkit_sum_rows(shape.rowCount, width, pointer, false, $0) }
+            return Tensor(shape: target) {
+                ragkit_sum_rows(shape.rowCount, width, pointer, false, $0)
+            }
         }
         let strides = narrow.broadcastStrides(in: shape)
         forEachRow(of: shape, strides: strides) { row, start in

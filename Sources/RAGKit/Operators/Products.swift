@@ -83,10 +83,13 @@ extension Tensor {
         }
         let inputTensors = [self, weight] + (bias.map { [$0] } ?? [])
         return .record("linear", inputTensors, value: sum) { gradient, sink in
-            let inner = activation == .identity ? gradient : Tensor(shape: gradient.shape) {
-                ragkit_map_gradient(
-                    gradient.count, activation.kernel, product.pointer, gradient.pointer, $0)
-            }
+            let inner =
+                activation == .identity
+                ? gradient
+                : Tensor(shape: gradient.shape) {
+                    ragkit_map_gradient(
+                        gradient.count, activation.kernel, product.pointer, gradient.pointer, $0)
+                }
             sink.accumulate(into: 0) { buffer, accumulate in
                 ragkit_gemm(
                     false, false, rows, inputs, outputs, 1, inner.pointer, outputs, w.pointer,

@@ -26,7 +26,8 @@ public struct SegmentMap: Sendable, Equatable {
 
     /// Query segment `s` attends to key segment `attended[s]` alone.
     public init(queryOffsets: [Int], keyOffsets: [Int], attended: [Int]) {
-        self.init(queryOffsets: queryOffsets, keyOffsets: keyOffsets, attended: attended.map { [$0] })
+        self.init(
+            queryOffsets: queryOffsets, keyOffsets: keyOffsets, attended: attended.map { [$0] })
     }
 
     /// Query segment `s` attends to the key segments `attended[s]`, in that order.

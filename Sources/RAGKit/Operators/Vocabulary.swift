@@ -58,7 +58,8 @@ extension VocabularyProjection {
             chunks.forEach { range, logits in
                 targets.withUnsafeBufferPointer { targets in
                     ragkit_pick_log_softmax(
-                        range.count, size, logits, targets.baseAddress.map { $0 + range.lowerBound },
+                        range.count, size, logits,
+                        targets.baseAddress.map { $0 + range.lowerBound },
                         sums.writablePointer + range.lowerBound, result + range.lowerBound,
                         includingTotal ? result + rows + range.lowerBound : nil)
                 }
@@ -176,7 +177,8 @@ private struct LogitChunks {
     func record(
         _ name: String, _ projection: VocabularyProjection, _ hidden: Tensor, value: Tensor,
         priors: Tensor? = nil,
-        _ logitGradient: @escaping (Tensor, Range<Int>, UnsafeMutablePointer<Float>, Tensor?) -> Void
+        _ logitGradient:
+            @escaping (Tensor, Range<Int>, UnsafeMutablePointer<Float>, Tensor?) -> Void
     ) -> Tensor {
         let inputs =
             [hidden, projection.weight]

@@ -60,6 +60,8 @@ public final class AdamW: Optimizer {
         let decays: Bool
         /// The running means of gradient and squared gradient, once there was a gradient.
         var moments: (Tensor, Tensor)?
+        /// How many gradients they are the means of.
+        var step = 0
     }
 
     public let settings: Settings
@@ -84,9 +86,7 @@ public final class AdamW: Optimizer {
         step += 1
         var arguments = ragkit_adamw_step(
             learning_rate: Float(learningRate), beta1: settings.beta1, beta2: settings.beta2,
-            epsilon: settings.epsilon, weight_decay: 0,
-            bias_correction1: Float(1 - pow(Double(settings.beta1), Double(step))),
-            bias_correction2: Float(1 - pow(Double(settings.beta2), Double(step))),
+            epsilon: settings.epsilon, weight_decay: 0, bias_correction1: 1, bias_correction2: 1,
             gradient_scale: gradientScale,
             transformers_variant: settings.variant == .transformers)
         for index in slots.indices where slots[index].parameter.isTrainable {
@@ -95,6 +95,10 @@ public final class AdamW: Optimizer {
             let (first, second) =
                 slots[index].moments ?? (.zeros(parameter.shape), .zeros(parameter.shape))
             slots[index].moments = (first, second)
+            slots[index].step += 1
+            let updates = Double(slots[index].step)
+            arguments.bias_correction1 = Float(1 - pow(Double(settings.beta1), updates))
+            arguments.bias_correction2 = Float(1 - pow(Double(settings.beta2), updates))
             arguments.weight_decay = slots[index].decays ? settings.weightDecay : 0
             parameter.update { values in
                 // The moments belong to this optimizer alone, so they are changed in place.

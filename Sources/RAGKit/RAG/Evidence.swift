@@ -95,7 +95,7 @@ extension RagModel {
                 guard answer.contains(where: { !$0.isWhitespace }) else {
                     throw RagError.emptyTarget(index: index)
                 }
-                return contextBuilder.target(answer, configuration)
+                return contextBuilder.target(answer, generatorSettings)
             })
     }
 
@@ -117,11 +117,34 @@ extension RagModel {
                 excluded: excluding?[index] ?? [])
         }
         let found = try await retriever.passages(for: queries, count: count)
-        guard found.count == questions.count else {
-            throw RetrievalError.brokenPromise(
-                "\(found.count) lists of passages for \(questions.count) questions")
-        }
+        try check(found, questions: questions.count, count: count)
         return found
+    }
+
+    /// Stops where a retriever of somebody's own returned what it must not.
+    private func check(_ found: [[RetrievedPassage]], questions: Int, count: Int) throws {
+        guard found.count == questions else {
+            throw RetrievalError.brokenPromise(
+                "\(found.count) lists of passages for \(questions) questions")
+        }
+        for (question, list) in found.enumerated() {
+            func broken(_ what: String) -> RetrievalError {
+                .brokenPromise("\(what), for question \(question)")
+            }
+            guard list.count <= count else {
+                throw broken("\(list.count) passages where \(count) were asked for")
+            }
+            for passage in list {
+                guard passage.score.isFinite else {
+                    throw broken("passage \(passage.passage.id) has the score \(passage.score)")
+                }
+                if let vector = passage.vector, vector.count != questionEncoder.dimension {
+                    throw broken(
+                        "passage \(passage.passage.id) has a vector of \(vector.count) numbers, "
+                            + "expected \(questionEncoder.dimension)")
+                }
+            }
+        }
     }
 
     /// Makes generator and context-encoder inputs from the passages of each question.
@@ -129,7 +152,7 @@ extension RagModel {
     /// - Parameters:
     ///   - passages: best first; at least one for each question.
     ///   - scores: of the caller, one for each passage; they replace every other score.
-    /// - Throws: `RagError.noPassages` or `.countMismatch`.
+    /// - Throws: `RagError.noPassages` or `.countMismatch`; `RetrievalError.invalidCount`.
     public func evidence(
         _ questions: [String], passages: [[RetrievedPassage]], scores: [[Float]]? = nil,
         count: Int? = nil
@@ -146,10 +169,12 @@ extension RagModel {
                 what: "scores", expected: passages.reduce(0) { $0 + $1.count },
                 found: scores.reduce(0) { $0 + $1.count })
         }
+        if let count, count < 1 { throw RetrievalError.invalidCount(count) }
         let limit = count ?? passages.map(\.count).max() ?? 0
         let lists = passages.map { Array($0.prefix(limit)) }
         let documents = lists.map(\.count).max() ?? 0
         let read = questions.map(questionForGenerator)
+        let settings = generatorSettings
         var contexts = TokenBatch()
         var rows: [Int32] = []
         var rowOfPassage: [Passage: Int32] = [:]
@@ -157,7 +182,7 @@ extension RagModel {
         for (question, list) in zip(read, lists) {
             for document in 0..<documents {
                 let passage = (document < list.count ? list[document] : list[0]).passage
-                contexts.append(contextBuilder.ids(passage, question, configuration))
+                contexts.append(contextBuilder.ids(passage, question, settings))
                 if rowOfPassage[passage] == nil {
                     rowOfPassage[passage] = Int32(different.count)
                     different.append(passage)
@@ -173,6 +198,14 @@ extension RagModel {
             passages: lists, documents: documents, contexts: contexts,
             givenScores: scores.map { $0.map { Array($0.prefix(limit)) } },
             contextEncoderInputs: encoderInputs, passageRows: rows)
+    }
+
+    /// The configuration without lengths that the generator cannot take.
+    private var generatorSettings: RagConfiguration {
+        var settings = configuration
+        settings.maxCombinedLength = min(settings.maxCombinedLength, generator.maxTokens)
+        settings.maxTargetLength = min(settings.maxTargetLength, generator.maxTokens)
+        return settings
     }
 
     /// The question as the generator reads it.

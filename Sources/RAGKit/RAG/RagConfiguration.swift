@@ -98,7 +98,7 @@ public struct RagConfiguration: Sendable, Equatable {
         nDocs = try reader.size("n_docs", default: nDocs)
         titleSep = try json.string("title_sep") ?? titleSep
         docSep = try json.string("doc_sep") ?? docSep
-        prefix = try json["generator"]?.string("prefix") ?? ""
+        prefix = try json["generator"]?.string("prefix") ?? prefix
         maxCombinedLength = try reader.size("max_combined_length", default: maxCombinedLength)
         labelSmoothing = try reader.rate("label_smoothing", default: labelSmoothing)
         excludeBosScore = try json.bool("exclude_bos_score") ?? excludeBosScore
@@ -137,7 +137,9 @@ public struct RagConfiguration: Sendable, Equatable {
             Compatibility.switches.filter { compatibility[keyPath: $0.1] }.map { .string($0.0) })
         json["question_encoder"] = questionEncoder
         var generator = generator
-        generator["prefix"] = prefix.isEmpty ? generator["prefix"] : .string(prefix)
+        if prefix != generator["prefix"]?.stringValue ?? "" {
+            generator["prefix"] = .string(prefix)
+        }
         json["generator"] = generator
         for key in ["bos", "eos", "pad", "decoder_start"] {
             json["\(key)_token_id"] = generator["\(key)_token_id"]

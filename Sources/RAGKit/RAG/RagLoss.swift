@@ -62,13 +62,14 @@ extension RagModel {
         return try loss(
             scores: scores, memory: memory, targets: targets,
             smoothing: smoothing ?? configuration.labelSmoothing,
-            excludesBOS: configuration.excludeBosScore)
+            bosGroups: configuration.excludeBosScore
+                ? [Int](repeating: 0, count: targets.count) : nil)
     }
 
     /// The loss from scores `[questions, documents]` and encoded contexts, a question's together.
     private func loss(
         scores: Tensor, memory: EncoderMemory, targets: TokenBatch, smoothing: Float,
-        excludesBOS: Bool
+        bosGroups: [Int]?
     ) throws -> RagLoss {
         let start =
             configuration.compatibility.startsDecoderWithTarget
@@ -77,7 +78,7 @@ extension RagModel {
             scores: scores, memory: memory,
             decoding: DecodingTargets(targets, start: start, pad: generator.tokenIDs.pad),
             questionOfTarget: Array(0..<targets.count), smoothing: smoothing,
-            excludesBOS: excludesBOS)
+            bosGroups: bosGroups)
     }
 
     /// The loss of any number of targets for each question.
@@ -86,9 +87,11 @@ extension RagModel {
     ///   - scores: `[targets, documents]`.
     ///   - memory: contexts, a question's documents together.
     ///   - questionOfTarget: whose contexts each target is read from.
+    ///   - bosGroups: RAG-sequence: the start token's probability is left out of targets in whose
+    ///     group every target begins with it; `nil` leaves it in everywhere.
     func loss(
         scores: Tensor, memory: EncoderMemory, decoding: DecodingTargets, questionOfTarget: [Int],
-        smoothing: Float, excludesBOS: Bool
+        smoothing: Float, bosGroups: [Int]?
     ) throws -> RagLoss {
         let layout = TargetLayout(decoding: decoding, documents: scores.dim(1))
         // Each target is decoded once for each document of its question.
@@ -105,7 +108,7 @@ extension RagModel {
         let result =
             switch configuration.marginalization {
             case .token: tokenLosses(hidden, priors, layout, smoothing)
-            case .sequence: sequenceLosses(hidden, priors, layout, smoothing, excludesBOS)
+            case .sequence: sequenceLosses(hidden, priors, layout, smoothing, bosGroups)
             }
         return RagLoss(
             sum: result.perExample.sum(), perExample: result.perExample,
@@ -143,21 +146,23 @@ extension RagModel {
     /// RAG-sequence: `-log Σⱼ p(j) Πₜ p(yₜ | j)`.
     private func sequenceLosses(
         _ hidden: Tensor, _ priors: Tensor, _ layout: TargetLayout, _ smoothing: Float,
-        _ excludesBOS: Bool
+        _ bosGroups: [Int]?
     ) -> TargetLosses {
         let picked = generator.projection.logProbabilities(
             hidden, targets: layout.rowLabels, includingTotal: smoothing > 0)
         let addsAtSecond = configuration.compatibility.addsPriorAtSecondToken
         // Targets of a single token have no second one: the reference loses their prior.
         let nllPriors = addsAtSecond ? priors * layout.hasSecondToken : priors
-        let skipsBOS = excludesBOS && layout.allStart(with: generator.tokenIDs.bos)
-        let target = picked.target * layout.rowMask(skippingFirst: skipsBOS)
+        let skipsFirst = bosGroups.map {
+            layout.startsWith(generator.tokenIDs.bos, inAllOf: $0)
+        }
+        let target = picked.target * layout.rowMask(skipsFirst: skipsFirst)
         let byDocument = layout.sumOverRows(target)
         let nll = -(byDocument + nllPriors).logSumExp(axis: -1)
         guard smoothing > 0, let total = picked.total else { return (nll, byDocument) }
         let smoothPriors =
             addsAtSecond ? nllPriors * Float(generator.vocabularySize) : priors
-        let sums = layout.sumOverRows(total * layout.rowMask(skippingFirst: false))
+        let sums = layout.sumOverRows(total * layout.rowMask())
         let smooth = -(sums + smoothPriors).logSumExp(axis: -1)
         return (smoothed(nll, smooth, smoothing), byDocument)
     }

@@ -95,6 +95,9 @@ extension RagModel {
     private func decode(
         _ task: GenerationTask, _ settings: GenerationConfiguration
     ) throws -> [[Int32]] {
+        var settings = settings
+        // The last token of a sequence is never read.
+        settings.maxLength = min(settings.maxLength, generator.maxTokens + 1)
         switch configuration.marginalization {
         case .token: return greedyByToken(generator, task, settings)
         case .sequence:
@@ -144,7 +147,8 @@ extension RagModel {
         let compatibility = configuration.compatibility
         let losses = try candidateLoss(
             kept, questionOf, task.liveScores, task.memory,
-            smoothing: compatibility.ranksBySmoothedLoss ? configuration.labelSmoothing : 0
+            smoothing: compatibility.ranksBySmoothedLoss ? configuration.labelSmoothing : 0,
+            bosGroups: questionOf
         ).perExample.elements
         return (0..<task.evidence.count).map { question in
             let own = kept.indices.filter { questionOf[$0] == question }
@@ -156,20 +160,20 @@ extension RagModel {
     /// The loss of sequences that were decoded, start token included.
     private func candidateLoss(
         _ sequences: [[Int32]], _ questionOf: [Int], _ scores: Tensor, _ memory: EncoderMemory,
-        smoothing: Float
+        smoothing: Float, bosGroups: [Int]? = nil
     ) throws -> RagLoss {
-        try loss(
+        // A sequence that is only its start token has nothing to score but its end.
+        let scorable = sequences.map { $0.count > 1 ? $0 : $0 + [generator.tokenIDs.eos] }
+        return try loss(
             scores: scores.rows(questionOf.map { Int32($0) }), memory: memory,
             decoding: DecodingTargets(
-                TokenBatch(sequences), start: nil, pad: generator.tokenIDs.pad),
-            questionOfTarget: questionOf, smoothing: smoothing, excludesBOS: true)
+                TokenBatch(scorable), start: nil, pad: generator.tokenIDs.pad),
+            questionOfTarget: questionOf, smoothing: smoothing, bosGroups: bosGroups)
     }
 
     private func describe(_ sequences: [[Int32]], _ task: GenerationTask) throws -> [RagAnswer] {
-        // A sequence that is only its start token has nothing to score.
-        let scorable = sequences.map { $0.count > 1 ? $0 : $0 + [generator.tokenIDs.eos] }
         let loss = try candidateLoss(
-            scorable, Array(0..<task.evidence.count), task.scores, task.memory, smoothing: 0)
+            sequences, Array(0..<task.evidence.count), task.scores, task.memory, smoothing: 0)
         let priors = task.scores.softmax()
         let posteriors = loss.logPosteriors.softmax()
         let documents = task.evidence.documents

@@ -50,7 +50,19 @@ public final class RagModel: Module {
                 part: "generator", tokenizer: generatorTokenizer.vocabularySize,
                 model: generator.vocabularySize)
         }
+        try check(questionTokenizer, questionEncoder, "question encoder")
         namePaths()
+    }
+
+    /// Stops where a tokenizer has ids that its encoder has no vectors for, as far as that is known.
+    private func check(
+        _ tokenizer: any Tokenizer, _ encoder: any TextEncoder, _ part: String
+    ) throws {
+        guard let size = (encoder as? DPREncoder)?.configuration.bert.vocabSize else { return }
+        guard tokenizer.vocabularySize <= size else {
+            throw RagError.vocabularyMismatch(
+                part: part, tokenizer: tokenizer.vocabularySize, model: size)
+        }
     }
 
     /// The context encoder, once set.
@@ -84,10 +96,13 @@ public final class RagModel: Module {
 
     /// The context encoder with its tokenizer; `nil` when neither is set.
     ///
-    /// - Throws: `RagError` naming the call that is missing when only one of them is.
+    /// - Throws: `RagError` naming the call that is missing when only one of them is set, or both
+    ///   sizes when they do not belong together.
     func contextParts() throws -> (encoder: any TextEncoder, tokenizer: any Tokenizer)? {
         switch (contextEncoder, contextTokenizer) {
-        case (let encoder?, let tokenizer?): return (encoder, tokenizer)
+        case (let encoder?, let tokenizer?):
+            try check(tokenizer, encoder, "context encoder")
+            return (encoder, tokenizer)
         case (nil, nil): return nil
         case (_?, nil): throw RagError.missingCall("setContextEncoderTokenizer(_:)")
         case (nil, _?): throw RagError.missingCall("setContextEncoder(_:)")

@@ -49,13 +49,16 @@ struct TargetLayout {
     /// 1 for each token that counts, else 0: `[tokens]`.
     var labelMask: Tensor { Tensor(labels.map { $0 >= 0 ? 1 : 0 }, shape: [tokens]) }
 
-    /// 1 for each decoder row that counts, else 0; the first of each sequence may be left out.
-    func rowMask(skippingFirst: Bool) -> Tensor {
+    /// 1 for each decoder row that counts, else 0.
+    ///
+    /// - Parameter skipsFirst: for each question, whether its first label does not count; `nil`
+    ///   where all do.
+    func rowMask(skipsFirst: [Bool]? = nil) -> Tensor {
         let mask = (0..<questions).flatMap { question in
             (0..<documents).flatMap { _ in
                 (0..<length(question)).map { token -> Float in
                     let counts = labels[offsets[question] + token] >= 0
-                    return counts && !(skippingFirst && token == 0) ? 1 : 0
+                    return counts && !(token == 0 && skipsFirst?[question] == true) ? 1 : 0
                 }
             }
         }
@@ -70,10 +73,11 @@ struct TargetLayout {
             }, shape: [questions, 1])
     }
 
-    /// Whether the first label of every question is `bos`.
-    func allStart(with bos: Int32?) -> Bool {
-        guard let bos, questions > 0 else { return false }
-        return (0..<questions).allSatisfy { labels[offsets[$0]] == bos }
+    /// For each question, whether its first label is `bos`, and that of all others of its group.
+    func startsWith(_ bos: Int32?, inAllOf groups: [Int]) -> [Bool] {
+        guard let bos else { return groups.map { _ in false } }
+        let others = Set((0..<questions).filter { labels[offsets[$0]] != bos }.map { groups[$0] })
+        return groups.map { !others.contains($0) }
     }
 
     /// Sums `[tokens]` by question: `[questions]`.

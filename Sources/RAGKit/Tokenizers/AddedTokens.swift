@@ -1,5 +1,3 @@
-import Foundation
-
 /// A token that is matched in the text itself, before any other step: special tokens, and tokens
 /// added to a vocabulary after it was made.
 struct AddedToken: Sendable, Equatable {

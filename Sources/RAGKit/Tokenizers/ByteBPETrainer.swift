@@ -4,8 +4,8 @@
 /// the vocabulary is full. The same texts give the same files, byte for byte, in any order and in
 /// every process.
 ///
-/// Ids in BART style: `<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3, the bytes, the merges, `<mask>` last.
-/// In GPT-2 style: the bytes, the merges, `<|endoftext|>` last.
+/// Ids in BART style: `<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3, the bytes, the merges, and `<mask>`
+/// last. In GPT-2 style: the bytes, the merges, `<|endoftext|>` last.
 ///
 /// Source: Radford et al. 2019, section 2.2; Sennrich et al. 2016, arXiv:1508.07909.
 public struct ByteBPETrainer: Sendable {
@@ -61,12 +61,12 @@ public struct ByteBPETrainer: Sendable {
         }
         let reserved = Set(first + last)
         var merges: [(String, String)] = []
-        trainer.train(limit: vocabularySize - smallest, minimumFrequency: minimumFrequency) { merge in
+        trainer.train(limit: vocabularySize - smallest, minimumFrequency: minimumFrequency) {
+            merge in
             let (left, right) = (vocabulary[Int(merge.left)], vocabulary[Int(merge.right)])
-            if reserved.contains(left + right) { return nil }
+            if reserved.contains(left + right) || ids[left + right] != nil { return nil }
             merges.append((left, right))
-            if let id = ids[left + right] { return (id, false) }
-            return (add(left + right), true)
+            return add(left + right)
         }
         return try ByteLevelBPETokenizer(
             vocabulary: vocabulary + last, merges: merges, style: style,

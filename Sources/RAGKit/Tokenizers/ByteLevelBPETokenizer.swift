@@ -131,7 +131,8 @@ public struct ByteLevelBPETokenizer: Tokenizer {
                     throw TokenizerError.malformed(
                         file: file, line: merge.line,
                         reason: "the merge of '\(merge.left)' and '\(merge.right)' needs the token "
-                            + "'\(token)', which the vocabulary lacks; do the files belong together?")
+                            + "'\(token)', which the vocabulary lacks; are the files a pair?"
+                    )
                 }
                 return id
             }

@@ -1,5 +1,3 @@
-import Foundation
-
 /// The closing up of spaces before English punctuation and contractions.
 enum DecodingCleanup {
     /// In this order; an early replacement can make or break a later one.

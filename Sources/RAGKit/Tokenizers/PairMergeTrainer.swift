@@ -47,13 +47,11 @@ struct PairMergeTrainer {
         }
     }
 
-    /// Merges until `limit` new symbols are made or no pair occurs `minimumFrequency` times.
+    /// Merges until `limit` symbols are made or no pair occurs `minimumFrequency` times.
     ///
-    /// - Parameter symbol: Gives a merge the number of its symbol, or `nil` to leave it out. A
-    ///   symbol that exists already does not count towards `limit`.
-    mutating func train(
-        limit: Int, minimumFrequency: Int, symbol: (Merge) -> (id: Int32, isNew: Bool)?
-    ) {
+    /// - Parameter symbol: Gives a merge the number of its symbol, one not used before, or `nil` to
+    ///   leave the pair unmerged for good.
+    mutating func train(limit: Int, minimumFrequency: Int, symbol: (Merge) -> Int32?) {
         for index in pairs.indices { offer(index) }
         var made = 0
         while made < limit, let best = heap.removeMin() {
@@ -65,47 +63,34 @@ struct PairMergeTrainer {
                 if count > 0 { offer(number) }
                 continue
             }
-            guard let (id, isNew) = symbol(best.merge) else { continue }
-            if isNew { made += 1 }
+            guard let id = symbol(best.merge) else { continue }
+            made += 1
             apply(best.merge, id, number)
         }
     }
 
     private mutating func apply(_ merge: Merge, _ id: Int32, _ number: Int) {
         let known = pairs.count
-        var lifted: Set<Int> = []
-        var last: Int32 = -1
-        let affected = places[number]
+        for place in places[number] { replace(merge, by: id, in: place) }
         places[number] = []
-        for place in affected where place != last {
-            last = place
-            replace(merge, by: id, in: place, known: known, &lifted)
-        }
         counts[number] = 0
-        // A pair with the new symbol is offered once all its places are counted. A symbol that
-        // existed before may lift an older pair; that is offered again.
+        // Only pairs with the new symbol have gained; they are offered once all are counted.
         for index in known..<pairs.count { offer(index) }
-        for index in lifted.sorted() where counts[index] > 0 { offer(index) }
     }
 
     private mutating func offer(_ number: Int) {
         heap.insert(Candidate(count: counts[number], merge: pairs[number]))
     }
 
-    private mutating func replace(
-        _ merge: Merge, by id: Int32, in place: Int32, known: Int, _ lifted: inout Set<Int>
-    ) {
+    private mutating func replace(_ merge: Merge, by id: Int32, in place: Int32) {
         let old = words[Int(place)].symbols
         let count = words[Int(place)].count
-        func raise(_ left: Int32, _ right: Int32) {
-            let number = change(left, right, by: count, at: place)
-            if number < known { lifted.insert(number) }
-        }
         var new: [Int32] = []
         new.reserveCapacity(old.count)
         var read = 0
         while read < old.count {
-            let isPair = old[read] == merge.left && read + 1 < old.count
+            let isPair =
+                old[read] == merge.left && read + 1 < old.count
                 && old[read + 1] == merge.right
             guard isPair else {
                 new.append(old[read])
@@ -114,11 +99,11 @@ struct PairMergeTrainer {
             }
             if let before = new.last {
                 change(before, merge.left, by: -count, at: place)
-                raise(before, id)
+                change(before, id, by: count, at: place)
             }
             if read + 2 < old.count {
                 change(merge.right, old[read + 2], by: -count, at: place)
-                raise(id, old[read + 2])
+                change(id, old[read + 2], by: count, at: place)
             }
             new.append(id)
             read += 2
@@ -130,20 +115,16 @@ struct PairMergeTrainer {
         UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
     }
 
-    @discardableResult
-    private mutating func change(
-        _ left: Int32, _ right: Int32, by count: Int, at place: Int32
-    ) -> Int {
+    private mutating func change(_ left: Int32, _ right: Int32, by count: Int, at place: Int32) {
         let key = Self.key(left, right)
-        if let number = pairNumbers[key] {
-            counts[number] += count
-            if count > 0, places[number].last != place { places[number].append(place) }
-            return number
+        guard let number = pairNumbers[key] else {
+            pairNumbers[key] = pairs.count
+            pairs.append(Merge(left: left, right: right))
+            counts.append(count)
+            places.append([place])
+            return
         }
-        pairNumbers[key] = pairs.count
-        pairs.append(Merge(left: left, right: right))
-        counts.append(count)
-        places.append([place])
-        return pairs.count - 1
+        counts[number] += count
+        if count > 0, places[number].last != place { places[number].append(place) }
     }
 }

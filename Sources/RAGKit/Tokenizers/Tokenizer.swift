@@ -33,7 +33,8 @@ public protocol Tokenizer: Sendable {
     /// The sequence a model reads: special tokens around the text, and a second text if given.
     ///
     /// - Parameters:
-    ///   - pair: A second segment. An empty string is a segment without tokens, `nil` is none.
+    ///   - pair: A second segment. An empty string is a segment without tokens (as in the
+    ///     reference's batches), `nil` is none.
     ///   - maxLength: The most ids to return, special tokens counted; `nil` cuts nothing. One text
     ///     loses its end. Of a pair the longer text is cut to the shorter one's length first, then
     ///     both equally (the reference's `longest_first`). The special tokens always stay.

@@ -102,7 +102,8 @@ extension TokenizerConfiguration {
         _ file: String, _ vocabularySize: Int, _ vocabularyID: (String) -> Int32?
     ) throws -> [AddedToken] {
         func refuse(_ reason: String) -> TokenizerError {
-            .unsupported(file: file, reason: "added_tokens_decoder of its tokenizer_config.json: " + reason)
+            .unsupported(
+                file: file, reason: "added_tokens_decoder of its tokenizer_config.json: " + reason)
         }
         var tokens: [AddedToken] = []
         for (key, entry) in addedTokensDecoder ?? [:] {

@@ -61,7 +61,8 @@ struct TokenizerConfiguration: Codable, Sendable {
     /// Reads a directory's `tokenizer_config.json`, with `special_tokens_map.json` for the tokens
     /// it does not name. Both may be absent.
     static func read(from directory: URL) throws -> Self {
-        var result = try decoded(directory.appendingPathComponent("tokenizer_config.json")) ?? Self()
+        var result =
+            try decoded(directory.appendingPathComponent("tokenizer_config.json")) ?? Self()
         let map = try decoded(directory.appendingPathComponent("special_tokens_map.json")) ?? Self()
         for (_, path) in roles where result[keyPath: path] == nil {
             result[keyPath: path] = map[keyPath: path]

@@ -147,7 +147,8 @@ public struct WordPieceTokenizer: Tokenizer {
         let countBefore = ids.count
         var start = 0
         while start < word.count {
-            let (end, id) = start == 0
+            let (end, id) =
+                start == 0
                 ? longestPiece(initialPieces, word, start)
                 : longestPiece(continuingPieces, word, start)
             guard id >= 0 else {

@@ -1,9 +1,9 @@
 /// Learns a WordPiece vocabulary from text.
 ///
 /// Words are spelled in characters first; then the most frequent pair of neighbouring pieces is
-/// joined, until the vocabulary is full. This is byte-pair encoding, as in the `tokenizers` library,
-/// not the likelihood of the WordPiece paper; encoding uses the longest pieces either way. The same
-/// texts give the same vocabulary, byte for byte, in any order and in every process.
+/// joined, until the vocabulary is full. This is byte-pair encoding, as in the `tokenizers`
+/// library, not the likelihood of the WordPiece paper; encoding uses the longest pieces either way.
+/// The same texts give the same vocabulary, byte for byte, in any order and in every process.
 ///
 /// Ids: special tokens, characters that begin a word, characters that continue one (`##`), then
 /// pieces in the order learnt.
@@ -72,10 +72,9 @@ public struct WordPieceTrainer: Sendable {
         ) { merge in
             let right = vocabulary[Int(merge.right)].dropFirst(2)  // always a continuing piece
             let token = vocabulary[Int(merge.left)] + right
-            if reserved.contains(token) { return nil }
-            if let id = ids[token] { return (id, false) }
+            if reserved.contains(token) || ids[token] != nil { return nil }
             add(token)
-            return (Int32(vocabulary.count - 1), true)
+            return Int32(vocabulary.count - 1)
         }
         return try WordPieceTokenizer(vocabulary: vocabulary, lowercase: lowercase)
     }

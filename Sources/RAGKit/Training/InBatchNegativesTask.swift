@@ -67,7 +67,8 @@ public final class InBatchNegativesTask: TrainingTask {
         }
         let contexts = TokenBatch(
             passages.map { passageEncoder.ids(of: $0, for: encoders.context) })
-        let scores = encoders.question(questions)
+        let scores =
+            encoders.question(questions)
             .matmul(encoders.context(contexts), otherTransposed: true) / temperature
         let right = batch.map { columns[$0.passage] ?? 0 }
         return TrainingLoss(

@@ -1,4 +1,5 @@
 import Foundation
+import RAGKitBLAS
 
 /// When the index is made anew, counted in optimizer steps.
 public enum RefreshSchedule: Sendable, Equatable {
@@ -78,6 +79,10 @@ public final class IndexRefresher {
         let copy = encoder.snapshot()
         let vectors = try PassageEncoder(tokenizer: tokenizer)
             .encode(retriever.knowledgeBase, with: copy)
+        guard
+            vectors.withUnsafeElements({ ragkit_sum_of_squares($0.count, $0.baseAddress) })
+                .isFinite
+        else { throw TrainingError.notFiniteVectors(step: step) }
         let old = retriever.version
         var number = old.number + 1
         if let store {

@@ -77,21 +77,26 @@ public final class Trainer<Task: TrainingTask> {
             .started(
                 totalSteps: totalSteps,
                 trainableParameters: trainable.reduce(0) { $0 + $1.shape.product }))
-        while step < totalSteps {
-            let report = try await trainStep()
-            losses.append(report.loss)
-            let isLast = step == totalSteps
-            if isLast || step % arguments.loggingSteps == 0 { try emit(.step(report)) }
-            if let refresh = try await task.afterStep(step, isLast: isLast) {
-                try emit(.refreshed(refresh))
+        do {
+            while step < totalSteps {
+                let report = try await trainStep()
+                losses.append(report.loss)
+                let isLast = step == totalSteps
+                if isLast || step % arguments.loggingSteps == 0 { try emit(.step(report)) }
+                if let refresh = try await task.afterStep(step, isLast: isLast) {
+                    try emit(.refreshed(refresh))
+                }
+                if isLast || arguments.evalSteps.map({ step % $0 == 0 }) == true {
+                    metrics = try await validate()
+                }
+                if !isLast { try _Concurrency.Task.checkCancellation() }
+                // Lets another trainer have the thread for a step.
+                await _Concurrency.Task.yield()
             }
-            if isLast || arguments.evalSteps.map({ step % $0 == 0 }) == true {
-                metrics = try await validate()
-            }
-            if _Concurrency.Task.isCancelled && !isLast {
-                try save("last")
-                throw CancellationError()
-            }
+        } catch let error as CancellationError {
+            // Also from a search or a validation that was cancelled in the middle.
+            try save("last")
+            throw error
         }
         try save("last")
         let seconds = Date().timeIntervalSince(start)
@@ -148,7 +153,8 @@ public final class Trainer<Task: TrainingTask> {
         let order = Array(examples.indices).shuffled(using: &generator)
         let size = arguments.trainBatchSize
         let first = place * size * arguments.gradientAccumulationSteps
-        let all = order[first..<min(order.count, first + size * arguments.gradientAccumulationSteps)]
+        let all = order[
+            first..<min(order.count, first + size * arguments.gradientAccumulationSteps)]
         return stride(from: all.startIndex, to: all.endIndex, by: size).map {
             Array(all[$0..<min($0 + size, all.endIndex)])
         }

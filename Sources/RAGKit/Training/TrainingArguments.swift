@@ -85,6 +85,8 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
     case nothingTrainable
     /// A loss or gradient is infinite or not a number; the weights are those of the step before.
     case notFinite(what: String, step: Int, examples: [Int])
+    /// The context encoder made vectors that are infinite or not numbers; the old index stays.
+    case notFiniteVectors(step: Int)
     /// A retriever without replaceable index was asked to refresh it.
     case notRefreshable(retriever: String)
     /// `fit` was called while it ran.
@@ -100,6 +102,9 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
         case .notFinite(let what, let step, let examples):
             "\(what) is infinite or not a number at step \(step), examples \(examples): the weights "
                 + "were not changed; lower the learning rate, or look at these examples"
+        case .notFiniteVectors(let step):
+            "the context encoder of step \(step) makes vectors that are infinite or not numbers: "
+                + "the index stays as it was"
         case .notRefreshable(let retriever):
             "\(retriever) cannot take a new index: use a RefreshableRetriever, or the schedule .never"
         case .alreadyRunning: "this trainer runs already"

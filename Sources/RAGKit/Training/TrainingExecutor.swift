@@ -13,7 +13,6 @@ final class TrainingExecutor: TaskExecutor, @unchecked Sendable {
 
     private init() {
         let thread = Thread { [unowned self] in run() }
-        thread.name = "RAGKit training"
         thread.stackSize = 8 << 20
         thread.start()
     }
@@ -28,6 +27,8 @@ final class TrainingExecutor: TaskExecutor, @unchecked Sendable {
 
     /// The thread's whole life: the shared executor is never let go.
     private func run() {
+        // A name given before the thread runs is lost on Linux.
+        Thread.current.name = "RAGKit training"
         while true {
             condition.lock()
             while jobs.isEmpty { condition.wait() }

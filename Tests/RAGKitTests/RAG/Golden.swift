@@ -54,7 +54,9 @@ struct Golden: Sendable, CustomTestStringConvertible {
         }
     }
 
-    var targets: TokenBatch { get throws { TokenBatch(try Self.ids(expected["target_input_ids"])) } }
+    var targets: TokenBatch {
+        get throws { TokenBatch(try Self.ids(expected["target_input_ids"])) }
+    }
 
     func setting(_ key: String) throws -> JSONValue { try #require(expected["settings"]?[key]) }
 
@@ -66,7 +68,8 @@ struct Golden: Sendable, CustomTestStringConvertible {
             let text = try String(
                 contentsOf: folder.appendingPathComponent("kb.tsv"), encoding: .utf8)
             return text.split(separator: "\n").enumerated().map { index, line in
-                let parts = line.split(separator: "\t", maxSplits: 1, omittingEmptySubsequences: false)
+                let parts = line.split(
+                    separator: "\t", maxSplits: 1, omittingEmptySubsequences: false)
                 return Passage(
                     id: PassageID(index), title: String(parts[0]), text: String(parts.last ?? ""))
             }

@@ -79,11 +79,14 @@ import Testing
         #expect(contexts.lengths == mask)
         let states = try golden.tensors.tensor("generator_encoder_last_hidden_padded")
         expectClose(
-            memory.hidden, states.unpadded(contexts.lengths), relative: 1e-4, ofRootMeanSquare: 1e-4)
+            memory.hidden, states.unpadded(contexts.lengths), relative: 1e-4, ofRootMeanSquare: 1e-4
+        )
 
         let padded = try Golden.ids(golden.expected["decoder_input_ids_padded"])
         let lengths = try golden.targets.lengths
-        let inputs = (0..<2).flatMap { repeatElement(Array(padded[$0][..<lengths[$0]]), count: documents) }
+        let inputs = (0..<2).flatMap {
+            repeatElement(Array(padded[$0][..<lengths[$0]]), count: documents)
+        }
         let hidden = model.generator.decode(
             TokenBatch(inputs), memory, attending: (0..<memory.count).map { [$0] })
         let logits = model.generator.projection.logits(hidden)
@@ -117,12 +120,14 @@ import Testing
         let each = try #require(section["loss_per_example"]?.arrayValue)
         for (index, pair) in zip(loss.perExample.elements, each).enumerated() {
             expectClose(
-                Double(pair.0), try #require(pair.1.doubleValue), relative: 1e-4, "example \(index)")
+                Double(pair.0), try #require(pair.1.doubleValue), relative: 1e-4, "example \(index)"
+            )
         }
         #expect(each.count == loss.perExample.count)
         let (smoothed, _) = try await golden.loss(model, smoothing: 0.1)
         expectClose(
-            Double(smoothed.sum.item()), try number("loss_smoothing_0.1"), relative: 1e-5, "smoothed")
+            Double(smoothed.sum.item()), try number("loss_smoothing_0.1"), relative: 1e-5,
+            "smoothed")
         guard kind == .sequence else { return }
 
         let questions = try golden.strings("questions")
@@ -174,7 +179,8 @@ import Testing
         #expect(whole.count == 2)
         for key in whole {
             let name = String(key.dropFirst(prefix.count))
-            let parameter = try #require(model.namedParameters().first { $0.name == name }).parameter
+            let parameter = try #require(model.namedParameters().first { $0.name == name })
+                .parameter
             expectClose(
                 try #require(gradients[parameter]), try golden.tensors.tensor(key), relative: 1e-4,
                 ofRootMeanSquare: 1e-4)

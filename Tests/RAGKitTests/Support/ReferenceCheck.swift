@@ -24,7 +24,8 @@ func expectMatches(
         expectClose(
             found[index], steppedGradient(of: naive, at: values, index, cotangent.doubles),
             relative: relative, ofRootMeanSquare: ofRootMeanSquare,
-            absolute: absolute, "gradient of input \(index), seed \(seed):", sourceLocation: sourceLocation)
+            absolute: absolute, "gradient of input \(index), seed \(seed):",
+            sourceLocation: sourceLocation)
     }
 }
 
@@ -66,6 +67,7 @@ func expectSame(
     for (index, (a, e)) in zip(actualGradients, expectedGradients).enumerated() {
         expectClose(
             a, e, relative: relative, ofRootMeanSquare: ofRootMeanSquare,
-            absolute: absolute, "gradient of input \(index), seed \(seed):", sourceLocation: sourceLocation)
+            absolute: absolute, "gradient of input \(index), seed \(seed):",
+            sourceLocation: sourceLocation)
     }
 }

@@ -1,0 +1,195 @@
+import Foundation
+import RAGKitBLAS
+import Testing
+
+private typealias Gemm = (
+    Bool, Bool, Int, Int, Int, Float, UnsafePointer<Float>?, Int, UnsafePointer<Float>?, Int, Float,
+    UnsafeMutablePointer<Float>?, Int
+) -> Void
+
+private func check(
+    _ gemm: Gemm, _ transposeA: Bool, _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int, beta: Float,
+    seed: UInt64, name: String
+) {
+    var random = TestRandom(seed)
+    let lda = (transposeA ? m : k) + 3, ldb = (transposeB ? k : n) + 2, ldc = n + 1
+    let a = random.floats((transposeA ? k : m) * lda), b = random.floats((transposeB ? n : k) * ldb)
+    // beta = 0 must not read what is there
+    let start = beta == 0 ? [Float](repeating: .nan, count: m * ldc) : random.floats(m * ldc)
+    var c = start
+    gemm(transposeA, transposeB, m, n, k, 0.5, a, lda, b, ldb, beta, &c, ldc)
+    var found: [Float] = [], expected: [Double] = []
+    // every element of small products, a sample of large ones
+    let sampled = m * n > 4000
+    for _ in 0..<(sampled ? 4000 : m * n) {
+        let index = sampled ? random.int(m * n) : found.count
+        let i = index / n, j = index % n
+        let product = summed(k) { p in
+            let x = transposeA ? a[p * lda + i] : a[i * lda + p]
+            let y = transposeB ? b[j * ldb + p] : b[p * ldb + j]
+            return Double(x) * Double(y)
+        }
+        found.append(c[i * ldc + j])
+        expected.append(0.5 * product + (beta == 0 ? 0 : Double(beta) * Double(start[i * ldc + j])))
+    }
+    expectClose(
+        found, expected, relative: 1e-5, absolute: 1e-6 * Double(k).squareRoot() + 3e-7,
+        "\(name) \(transposeA) \(transposeB) \(m)x\(n)x\(k) beta \(beta)")
+    // the column between the rows stays
+    #expect((0..<m).allSatisfy { c[$0 * ldc + n].bitPattern == start[$0 * ldc + n].bitPattern })
+}
+
+extension KernelTests {
+    @Suite(.serialized) struct Products {
+        static let shapes = [
+            (0, 3, 4), (3, 0, 4), (3, 4, 0), (1, 1, 1), (1, 7, 16), (5, 3, 17), (4, 9, 33),
+            (8, 100, 100), (9, 33, 64),
+            (20, 50, 30), (64, 64, 64), (3, 500, 300), (2, 700, 65), (20, 700, 256), (130, 250, 70),
+            (257, 129, 100),
+            (1, 1, 1003), (1003, 1, 7), (40, 2000, 96), (16, 3000, 64), (2000, 16, 64),
+            (1, 4000, 300), (31, 1003, 333),
+        ]
+
+        @Test func againstTheDefinition() {
+            atEachLevel { level in
+                for threads in [1, 3] {
+                    let usual = ragkit_thread_count()
+                    defer { ragkit_set_thread_count(usual) }
+                    ragkit_set_thread_count(threads)
+                    for (i, (m, n, k)) in Self.shapes.enumerated() {
+                        for (ta, tb) in [
+                            (false, false), (false, true), (true, false), (true, true),
+                        ] {
+                            for beta: Float in [0, 1, -0.5] {
+                                let name = "level \(level), \(threads) threads:"
+                                check(
+                                    ragkit_gemm, ta, tb, m, n, k, beta: beta, seed: UInt64(i),
+                                    name: name)
+                                guard threads == 1 else { continue }
+                                check(
+                                    ragkit_gemm_serial, ta, tb, m, n, k, beta: beta,
+                                    seed: UInt64(i), name: name)
+                            }
+                        }
+                    }
+                }
+            }
+        }
+
+        @Test(arguments: [0, 1, 2, 40])
+        func batches(count: Int) {
+            var random = TestRandom(3)
+            for (m, n, k) in [(1, 5, 7), (12, 33, 64), (50, 20, 100)] {
+                let a = random.floats(count * m * k), b = random.floats(n * k)
+                var c = [Float](repeating: 9, count: count * (m * n + 1))
+                ragkit_gemm_batched(
+                    count, false, true, m, n, k, 1, a, k, m * k, b, k, 0, 0, &c, n, m * n + 1)
+                let expected = (0..<c.count).map { index -> Double in
+                    let item = index / (m * n + 1), i = index % (m * n + 1) / n,
+                        j = index % (m * n + 1) % n
+                    if i == m { return 9 }
+                    return summed(k) { Double(a[(item * m + i) * k + $0]) * Double(b[j * k + $0]) }
+                }
+                expectClose(
+                    c, expected, relative: 1e-5, absolute: 1e-5, "\(count) products \(m)x\(n)x\(k)")
+            }
+        }
+    }
+
+    @Suite(.serialized) struct Search {
+        /// Values on a coarse grid, so that sums are exact and ties are many.
+        private func vectors(_ count: Int, _ random: inout TestRandom) -> [Float] {
+            (0..<count).map { _ in Float(random.int(5) - 2) }
+        }
+
+        private func bruteForce(
+            _ query: ArraySlice<Float>, _ base: [Float], _ dimension: Int, _ count: Int,
+            _ excluded: Set<Int>
+        ) -> [(Int, Float)] {
+            let start = query.startIndex
+            let all = (0..<base.count / max(dimension, 1)).filter { !excluded.contains($0) }.map {
+                row in
+                (
+                    row,
+                    (0..<dimension).reduce(Float(0)) {
+                        $0 + query[start + $1] * base[row * dimension + $1]
+                    }
+                )
+            }
+            let best = all.sorted { a, b in
+                if a.1.isNaN != b.1.isNaN { return b.1.isNaN }
+                return !a.1.isNaN && a.1 != b.1 ? a.1 > b.1 : a.0 < b.0
+            }
+            return Array(best.prefix(count))
+                + [(Int, Float)](repeating: (-1, -.infinity), count: max(0, count - best.count))
+        }
+
+        @Test(arguments: [
+            (0, 5, 8), (1, 1, 1), (1, 3000, 8), (3, 700, 33), (20, 1500, 17), (150, 1200, 16),
+        ])
+        func againstBruteForce(queries: Int, rows: Int, dimension: Int) {
+            atEachLevel { level in
+                var random = TestRandom(91)
+                let query = vectors(queries * dimension, &random)
+                var base = vectors(rows * dimension, &random)
+                if rows > 10 {
+                    base[3 * dimension] = .nan
+                    base[7 * dimension] = .nan
+                    base[9 * dimension] = .infinity
+                }
+                for exclusion in [false, true] {
+                    let lists = (0..<queries).map { _ in
+                        Set(
+                            (0..<(exclusion ? min(rows, 1 + random.int(50)) : 0)).map { _ in
+                                random.int(rows)
+                            }
+                        ).sorted()
+                    }
+                    let offsets = lists.reduce(into: [0]) { $0.append($0.last! + $1.count) },
+                        flat = lists.flatMap { $0 } + [0]
+                    for count in [0, 1, 5, rows] where count <= rows {
+                        var found = [Int](repeating: 99, count: queries * count)
+                        var scores = [Float](repeating: 99, count: queries * count)
+                        if exclusion {
+                            ragkit_search(
+                                queries, rows, dimension, query, base, count, offsets, flat, &found,
+                                &scores)
+                        } else {
+                            ragkit_search(
+                                queries, rows, dimension, query, base, count, nil, nil, &found,
+                                &scores)
+                        }
+                        for i in 0..<queries {
+                            let expected = bruteForce(
+                                query[i * dimension..<(i + 1) * dimension], base, dimension, count,
+                                Set(lists[i]))
+                            let rowsFound = Array(found[i * count..<(i + 1) * count])
+                            #expect(
+                                rowsFound == expected.map { $0.0 },
+                                "query \(i) of \(queries), count \(count), level \(level)")
+                            let alike = zip(scores[i * count..<(i + 1) * count], expected)
+                                .allSatisfy {
+                                    $0 == $1.1 || ($0.isNaN && $1.1.isNaN)
+                                }
+                            #expect(
+                                alike,
+                                "scores of query \(i) of \(queries), count \(count), level \(level)"
+                            )
+                        }
+                    }
+                }
+            }
+        }
+
+        @Test func threadsChangeNoBits() {
+            var random = TestRandom(92)
+            let query = random.floats(40 * 64), base = random.floats(9000 * 64)
+            expectSameBits {
+                var found = [Int](repeating: 0, count: 400),
+                    scores = [Float](repeating: 0, count: 400)
+                ragkit_search(40, 9000, 64, query, base, 10, nil, nil, &found, &scores)
+                return scores + found.map { Float($0) }
+            }
+        }
+    }
+}

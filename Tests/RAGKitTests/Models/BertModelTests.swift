@@ -1,0 +1,92 @@
+import Testing
+
+@testable import RAGKit
+
+@Suite struct BertModelTests {
+    private static func model() -> BertModel {
+        let model = BertModel(TinyModels.bert)
+        model.randomize(seed: 3)
+        return model
+    }
+
+    @Test func namesAreTheCheckpoints() {
+        let names = Self.model().allNames().map(\.name)
+        #expect(
+            names.prefix(5) == [
+                "embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight",
+                "embeddings.token_type_embeddings.weight", "embeddings.LayerNorm.weight",
+                "embeddings.LayerNorm.bias",
+            ])
+        let layer = [
+            "attention.self.query", "attention.self.key", "attention.self.value",
+            "attention.output.dense", "attention.output.LayerNorm", "intermediate.dense",
+            "output.dense", "output.LayerNorm",
+        ]
+        let expected = (0..<2).flatMap { index in
+            layer.flatMap { part in
+                ["weight", "bias"].map { "encoder.layer.\(index).\(part).\($0)" }
+            }
+        }
+        #expect(Array(names.dropFirst(5)) == expected)
+    }
+
+    @Test func everyParameterIsReached() {
+        let model = Self.model()
+        let types: [[Int32]] = TinyModels.batch.sequences.map { $0.indices.map { Int32($0 % 2) } }
+        let batch = TokenBatch(TinyModels.batch.sequences, typeIDs: types)
+        // Token 0 is the padding, whose row gets no gradient from look-ups.
+        let words = Set(batch.ids.map { Int($0) }).subtracting([0])
+        expectEveryParameterReached(
+            in: model, isKeyBias: { $0.hasSuffix("self.key.bias") },
+            usedRows: [
+                "embeddings.word_embeddings.weight": words,
+                "embeddings.position_embeddings.weight": Set(0..<7),
+                "embeddings.token_type_embeddings.weight": [0, 1],
+            ]
+        ) { model(batch) }
+    }
+
+    @Test func matchesThePaper() {
+        let model = Self.model()
+        let types: [[Int32]] = TinyModels.batch.sequences.map { $0.indices.map { Int32($0 % 2) } }
+        let naive = NaiveTransformer(model, width: 12)
+        for batch in [TinyModels.batch, TokenBatch(TinyModels.batch.sequences, typeIDs: types)] {
+            expectClose(model(batch), naive.bert(batch, model.configuration))
+        }
+    }
+
+    @Test func raggedEqualsAlone() {
+        let model = Self.model()
+        expectRaggedEqualsAlone(TinyModels.batch) { model($0) }
+        let gaps = TokenBatch([[], [5, 6], [], []])
+        #expect(model(gaps).shape == [2, 12])
+        expectClose(model(gaps), model(TokenBatch([[5, 6]])))
+        #expect(model(TokenBatch()).shape == [0, 12])
+    }
+
+    @Test func typesAreAdded() {
+        let model = Self.model()
+        let plain = model(TokenBatch([[5, 6]]))
+        expectIdentical(model(TokenBatch([[5, 6]], typeIDs: [[0, 0]])), plain)
+        #expect(model(TokenBatch([[5, 6]], typeIDs: [[0, 1]])).elements != plain.elements)
+    }
+
+    @Test func fewerLayers() {
+        let model = Self.model()
+        let batch = TinyModels.batch
+        expectIdentical(model(batch, layerCount: 0), model.embeddings(batch))
+        let one = model.layers[0](model.embeddings(batch), SegmentMap(selfAttention: batch))
+        expectIdentical(model(batch, layerCount: 1), one)
+        #expect(model(batch).elements != one.elements)
+    }
+
+    @Test func dropoutFollowsTheSeed() {
+        let model = Self.model()
+        func states(_ seed: UInt64) -> [Float] {
+            let context = ForwardContext(isTraining: true, seed: seed)
+            return ForwardContext.$current.withValue(context) { model(TinyModels.batch).elements }
+        }
+        #expect(states(1) == states(1) && states(1) != states(2))
+        #expect(states(1) != model(TinyModels.batch).elements)
+    }
+}

@@ -1,0 +1,83 @@
+import Testing
+
+@testable import RAGKit
+
+@Suite struct PassageEncoderTests {
+    /// Passages from one word to many, in no order of length.
+    private func base(_ count: Int = 23) -> KnowledgeBase {
+        let words = "the moon pulls the sea up on both sides of the earth".split(separator: " ")
+        return KnowledgeBase(
+            passages: (0..<count).map { place in
+                let length = 1 + (place * 7) % 17
+                let text = (0..<length).map { words[($0 + place) % words.count] }
+                return Passage(
+                    id: PassageID(place), title: "Part \(place)",
+                    text: text.joined(separator: " "))
+            })
+    }
+
+    private func encoder(dropout: Float = 0) throws -> (PassageEncoder, DPREncoder) {
+        let tokenizer = try TinyRag.tokenizer("question_encoder_tokenizer")
+        let encoder = TinyRag.encoder(
+            .context, vocabulary: tokenizer.vocabularySize, dropout: dropout, seed: 6)
+        return (PassageEncoder(tokenizer: tokenizer), encoder)
+    }
+
+    /// A passage's row is what the encoder makes of it alone, whatever the batches.
+    @Test(arguments: [1, 40, 100, 4096])
+    func rowsDoNotDependOnBatches(tokensPerBatch: Int) throws {
+        var (encoding, encoder) = try encoder()
+        let base = base()
+        encoding.tokensPerBatch = tokensPerBatch
+        let found = try encoding.encode(base, with: encoder)
+        #expect(found.shape == [base.count, encoder.dimension] && !found.isRecorded)
+        for row in 0..<base.count {
+            let ids = encoding.ids(of: try base.passage(PassageID(row)), for: encoder)
+            expectClose(
+                found.slice(row..<row + 1), encoder(TokenBatch([ids])), relative: 1e-5,
+                ofRootMeanSquare: 1e-5, "row \(row)")
+        }
+    }
+
+    /// In evaluation mode also from inside a training scope.
+    @Test func dropoutIsOff() throws {
+        let (encoding, encoder) = try encoder(dropout: 0.3)
+        let first = try encoding.encode(base(), with: encoder)
+        let second = try ForwardContext.$current.withValue(
+            ForwardContext(isTraining: true, seed: 4)
+        ) { try encoding.encode(base(), with: encoder) }
+        expectClose(second, first, relative: 1e-5)
+    }
+
+    /// Title and text as a pair, the longer of the two cut first.
+    @Test func idsOfAPassage() throws {
+        let (encoding, encoder) = try encoder()
+        let tokenizer = encoding.tokenizer
+        let short = Passage(id: 0, title: "Tides", text: "The moon")
+        #expect(
+            encoding.ids(of: short, for: encoder)
+                == tokenizer.encode("Tides", pair: "The moon").ids)
+        let long = Passage(
+            id: 0, title: "Tides", text: String(repeating: "moon ", count: 100))
+        let ids = encoding.ids(of: long, for: encoder)
+        #expect(ids.count == encoder.maxTokens)
+        let title = tokenizer.encode("Tides").ids
+        #expect(Array(ids.prefix(title.count)) == title)
+        let empty = Passage(id: 0, title: "", text: "")
+        #expect(encoding.ids(of: empty, for: encoder).count == 3)
+    }
+
+    @Test func progressAndStop() throws {
+        struct Stop: Error {}
+        var (encoding, encoder) = try encoder()
+        encoding.tokensPerBatch = 60
+        var done: [Int] = []
+        _ = try encoding.encode(base(), with: encoder) { done.append($0) }
+        #expect(done.last == 23 && done == done.sorted() && done.count > 3)
+        #expect(throws: Stop.self) {
+            _ = try encoding.encode(base(), with: encoder) { if $0 > 5 { throw Stop() } }
+        }
+        let none = try encoding.encode(KnowledgeBase(passages: []), with: encoder)
+        #expect(none.shape == [0, encoder.dimension])
+    }
+}

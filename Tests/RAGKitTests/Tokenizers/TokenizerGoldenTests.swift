@@ -1,0 +1,140 @@
+import Foundation
+import Testing
+
+@testable import RAGKit
+
+/// The golden values of whole models, and the real vocabularies.
+@Suite(.enabled(if: TokenizerFixtures.hasGolden && TokenizerFixtures.hasVocabularies))
+struct TokenizerGoldenTests {
+    struct Expected: Decodable {
+        struct Text: Decodable {
+            var text: String
+            var wordpiece: [Int32]
+            var wordpieceDecoded: String
+            var generator: [Int32]
+            var generatorDecoded: String
+        }
+        struct Documents: Decodable {
+            var docIds: [[Int]]
+            var contextInputIds: [[Int32]]  // question-major
+        }
+        var tokenize: [Text]
+        var questions: [String]
+        var answers: [String]
+        var questionInputIds: [[Int32]]
+        var targetInputIds: [[Int32]]
+        var kbInputIds: [[Int32]]
+        var ragToken: Documents
+    }
+
+    private let golden = TokenizerFixtures.shared.appendingPathComponent("golden")
+    private let vocabularies = TokenizerFixtures.shared.appendingPathComponent("tokenizers")
+
+    private func passages(_ folder: URL) throws -> [(title: String, text: String)] {
+        try String(contentsOf: folder.appendingPathComponent("kb.tsv"), encoding: .utf8)
+            .split(separator: "\n").map { line in
+                let fields = line.split(separator: "\t", maxSplits: 1).map(String.init)
+                return (fields[0], fields[1])
+            }
+    }
+
+    @Test(arguments: ["bart", "t5"]) func encodersOfAModel(name: String) throws {
+        let folder = golden.appendingPathComponent(name)
+        let expected = try TokenizerFixtures.json(
+            folder.appendingPathComponent("expected.json"), as: Expected.self)
+        let question = try loadTokenizer(
+            from: folder.appendingPathComponent("question_encoder_tokenizer"))
+        let context = try loadTokenizer(
+            from: folder.appendingPathComponent("rag/question_encoder_tokenizer"))
+        #expect(question.fingerprint == context.fingerprint)
+        #expect(expected.tokenize.count == 40)
+        for text in expected.tokenize {
+            #expect(question.encode(text.text).ids == text.wordpiece, "\(text.text)")
+            #expect(question.decode(text.wordpiece) == text.wordpieceDecoded)
+        }
+        for (text, ids) in zip(expected.questions, expected.questionInputIds) {
+            #expect(question.encode(text, maxLength: 64).ids == ids)
+        }
+        let passages = try passages(folder)
+        #expect(passages.count == expected.kbInputIds.count)
+        let contextEncoder = try loadTokenizer(
+            from: folder.appendingPathComponent("ctx_encoder_tokenizer"))
+        for (passage, ids) in zip(passages, expected.kbInputIds) {
+            let found = contextEncoder.encode(passage.title, pair: passage.text, maxLength: 128)
+            #expect(found.ids == ids)
+        }
+    }
+
+    @Test func generatorOfAModel() throws {
+        let folder = golden.appendingPathComponent("bart")
+        let expected = try TokenizerFixtures.json(
+            folder.appendingPathComponent("expected.json"), as: Expected.self)
+        let generator = try loadTokenizer(
+            from: folder.appendingPathComponent("generator_tokenizer"))
+        let question = try loadTokenizer(
+            from: folder.appendingPathComponent("question_encoder_tokenizer"))
+        for text in expected.tokenize {
+            #expect(generator.encode(text.text).ids == text.generator, "\(text.text)")
+            #expect(generator.decode(text.generator) == text.generatorDecoded)
+        }
+        for (text, ids) in zip(expected.answers, expected.targetInputIds) {
+            #expect(generator.encode(text, maxLength: 25).ids == ids)
+        }
+        // Contexts, made as the reference makes them from the decoded question.
+        struct Configuration: Decodable {
+            var titleSep: String
+            var docSep: String
+            var maxCombinedLength: Int
+        }
+        let configuration = try TokenizerFixtures.json(
+            folder.appendingPathComponent("rag/config.json"), as: Configuration.self)
+        let passages = try passages(folder)
+        var contexts = expected.ragToken.contextInputIds[...]
+        for (row, ids) in expected.questionInputIds.enumerated() {
+            let asked = question.decode(ids)
+            for document in expected.ragToken.docIds[row] {
+                let passage = passages[document]
+                var title = Substring(passage.title)
+                if title.hasPrefix("\"") { title = title.dropFirst() }
+                if title.hasSuffix("\"") { title = title.dropLast() }
+                let parts = [
+                    String(title), configuration.titleSep, passage.text, configuration.docSep,
+                    asked,
+                ]
+                let text = parts.joined().replacingOccurrences(of: "  ", with: " ")
+                let found = generator.encode(text, maxLength: configuration.maxCombinedLength)
+                #expect(found.ids == contexts.popFirst())
+            }
+        }
+        #expect(contexts.isEmpty)
+    }
+
+    @Test func publicVocabularies() throws {
+        let bert = try loadTokenizer(from: vocabularies.appendingPathComponent("bert-base-uncased"))
+        #expect(
+            bert.encode("Hello, my dog is cute").ids
+                == [101, 7592, 1010, 2026, 3899, 2003, 10140, 102])
+        #expect(bert.vocabularySize == 30522)
+        #expect(bert.specialTokens.mask == 103 && bert.specialTokens.pad == 0)
+        let bart = try loadTokenizer(from: vocabularies.appendingPathComponent("bart-base"))
+        #expect(
+            bart.encode("Hello, my dog is cute").ids == [0, 31414, 6, 127, 2335, 16, 11962, 2])
+        #expect(
+            bart.encode("A long paragraph for summarization.").ids
+                == [0, 250, 251, 17818, 13, 39186, 1938, 4, 2])
+        #expect(bart.specialTokens.mask == 50264 && bart.vocabularySize == 50265)
+        let gpt2 = try loadTokenizer(from: vocabularies.appendingPathComponent("gpt2"))
+        #expect(gpt2.encode("Hello world").ids == [15496, 995])
+        #expect(gpt2.specialTokens.eos == 50256 && gpt2.specialTokens.unk == 50256)
+        #expect(gpt2.vocabularySize == 50257)
+        #expect(Set([bert, bart, gpt2].map(\.fingerprint)).count == 3)
+    }
+
+    @Test func theT5VocabularyIsRefusedWithAReason() throws {
+        #expect {
+            try loadTokenizer(from: vocabularies.appendingPathComponent("t5-small"))
+        } throws: { error in
+            "\(error)".contains("spiece.model") && "\(error)".contains("cannot be read yet")
+        }
+    }
+}
