@@ -12,10 +12,14 @@ trap 'rm -rf "$temporary"' EXIT
 output=${1:-$temporary}
 mkdir -p "$output" "$temporary/symbols"
 
-# Users import one module; the C kernels below it are not documented for them.
-swift package dump-symbol-graph --minimum-access-level public
-cp "$(swift build --show-bin-path)"/../symbolgraph/RAGKit*.symbols.json "$temporary/symbols"
-rm -f "$temporary/symbols"/RAGKitBLAS*
+# Users import one module; the C kernels below it are not documented for them. The flags are those of
+# test.sh, so that its build serves here too.
+swift build --target RAGKit -Xcc -O2
+built=$(swift build --show-bin-path -Xcc -O2)
+swift-symbolgraph-extract -module-name RAGKit -minimum-access-level public -I "$built/Modules" \
+    -target "$(swift -print-target-info | sed -n 's/^ *"triple": "\(.*\)",$/\1/p' | head -n 1)" \
+    -Xcc "-fmodule-map-file=$built/RAGKitBLAS.build/module.modulemap" \
+    -output-dir "$temporary/symbols"
 
 docc=$(command -v docc || xcrun --find docc)
 "$docc" convert Sources/RAGKit/RAGKit.docc \
