@@ -14,7 +14,8 @@ final class TrainingExecutor: TaskExecutor, @unchecked Sendable {
     private init() {
         let thread = Thread { [unowned self] in run() }
         thread.stackSize = 8 << 20
-        thread.start()
+        // Held until the thread object knows its thread: on Linux a name given before is lost.
+        condition.withLock { thread.start() }
     }
 
     func enqueue(_ job: consuming ExecutorJob) {
@@ -27,8 +28,7 @@ final class TrainingExecutor: TaskExecutor, @unchecked Sendable {
 
     /// The thread's whole life: the shared executor is never let go.
     private func run() {
-        // A name given before the thread runs is lost on Linux.
-        Thread.current.name = "RAGKit training"
+        condition.withLock { Thread.current.name = "RAGKit training" }
         while true {
             condition.lock()
             while jobs.isEmpty { condition.wait() }
@@ -53,13 +53,13 @@ func onTrainingThread<Result>(
     _ body: @escaping () async throws -> Result
 ) async throws -> Result {
     let transfer = Transfer(value: body)
-    return try await withTaskExecutorPreference(TrainingExecutor.shared) {
-        try await runTransferred(transfer)
+    // A child task begins on its executor. A preference alone does not move a body that never waits:
+    // it would stay on the caller's thread, the main one perhaps.
+    return try await withThrowingTaskGroup(of: Transfer<Result>.self) { group in
+        group.addTask(executorPreference: TrainingExecutor.shared) {
+            Transfer(value: try await transfer.value())
+        }
+        guard let result = try await group.next() else { throw CancellationError() }
+        return result
     }.value
-}
-
-@concurrent private func runTransferred<Result>(
-    _ transfer: Transfer<() async throws -> Result>
-) async throws -> Transfer<Result> {
-    Transfer(value: try await transfer.value())
 }
