@@ -25,6 +25,8 @@ public struct Almanac: Sendable {
     public let things: [Thing]
     public let questions: [Question]
     private let ofKind: [String: [Int]]
+    /// The templates of questions by kind and attribute.
+    private let wordings: [String: [String: [String]]]
 
     /// Reads `things.jsonl` and the questions of one split.
     ///
@@ -59,22 +61,38 @@ public struct Almanac: Sendable {
             return Question(
                 thing: id, attribute: attribute, template: template, example: pair.1)
         }
-        ofKind = Dictionary(grouping: things.indices) { [things] in things[$0].kind }
-        if let wrong = questions.firstIndex(where: { !things.indices.contains($0.thing) }) {
+        let known = things.indices
+        if let wrong = questions.firstIndex(where: { !known.contains($0.thing) }) {
             throw DatasetError.invalidLine(
                 file: questionFile.path, line: wrong + 1,
                 reason: "id \(questions[wrong].thing) is no line of \(thingsFile.path)")
         }
+        ofKind = Dictionary(grouping: things.indices) { [things] in things[$0].kind }
+        wordings = Dictionary(grouping: questions) { [things] in things[$0.thing].kind }
+            .mapValues { questions in
+                Dictionary(grouping: questions, by: \.attribute).mapValues {
+                    Set($0.map(\.template)).sorted()
+                }
+            }
     }
 
-    /// A passage and a question about it with name and facts taken at random from other things of
-    /// the kind, so that the answer can only be found by reading.
+    /// A passage with questions that it answers.
+    public struct Reading: Sendable {
+        public var passage: Passage
+        public var questions: [(question: String, answer: String)]
+    }
+
+    /// A thing's passage with name and facts taken at random from other things of the kind, so that
+    /// answers can only be found by reading: with the given question, and with questions about other
+    /// facts of the same passage.
     ///
-    /// - Parameter sentences: keeps so many neighbouring sentences, the answer's among them.
+    /// - Parameters:
+    ///   - sentences: keeps so many neighbouring sentences, the answer's among them.
+    ///   - count: the most questions to ask; the given one comes first.
     public func rewritten(
-        _ question: Question, sentences: Int = .max,
+        _ question: Question, sentences: Int = .max, questions count: Int = 1,
         using generator: inout some RandomNumberGenerator
-    ) -> (passage: Passage, question: String, answer: String)? {
+    ) -> Reading? {
         let thing = things[question.thing]
         guard let others = ofKind[thing.kind],
             let namesake = others.randomElement(using: &generator)
@@ -83,20 +101,28 @@ public struct Almanac: Sendable {
         let template = Self.part(
             of: thing.template, around: "{\(question.attribute)}", sentences, using: &generator)
         var text = template.replacing("{title}", with: title)
-        var answer: String?
+        var values: [String: String] = [:]
         for attribute in thing.facts.keys.sorted() where template.contains("{\(attribute)}") {
             let donor = others.randomElement(using: &generator) ?? question.thing
             guard let value = things[donor].facts[attribute] ?? thing.facts[attribute] else {
                 continue
             }
             text = text.replacing("{\(attribute)}", with: value)
-            if attribute == question.attribute { answer = value }
+            values[attribute] = value
         }
-        guard let answer else { return nil }
-        return (
-            Passage(id: things[namesake].id, title: title, text: text),
-            question.template.replacing("{title}", with: title), answer
-        )
+        guard let answer = values.removeValue(forKey: question.attribute) else { return nil }
+        var asked = [(question.template, answer)]
+        for attribute in values.keys.sorted().shuffled(using: &generator) where asked.count < count {
+            let wordings = wordings[thing.kind]?[attribute] ?? []
+            if let wording = wordings.randomElement(using: &generator),
+                let value = values[attribute]
+            {
+                asked.append((wording, value))
+            }
+        }
+        return Reading(
+            passage: Passage(id: things[namesake].id, title: title, text: text),
+            questions: asked.map { ($0.replacing("{title}", with: title), $1) })
     }
 
     /// Some neighbouring sentences of a text, one of which holds `word`.

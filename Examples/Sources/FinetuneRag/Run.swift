@@ -190,7 +190,7 @@ struct Run {
             })
         let task = ReadingTask(
             model, almanac: almanac, words: words.sorted(),
-            copyingSteps: settings.warmupReaderSteps / 5,
+            copyingSteps: settings.warmupReaderSteps * 3 / 20,
             growingSteps: settings.warmupReaderSteps * 2 / 5, seed: options.training.seed)
         let trainer = try Trainer(task, examples: examples, arguments: arguments)
         trainer.callbacks = [ProgressBar("warm-up, reader")]
@@ -219,7 +219,7 @@ struct Run {
         return (0..<count).compactMap { _ in
             questions.randomElement(using: &random).flatMap {
                 almanac.rewritten($0, using: &random)
-            }.map { .init(question: $0.question, passage: $0.passage) }
+            }.map { .init(question: $0.questions[0].question, passage: $0.passage) }
         }
     }
 

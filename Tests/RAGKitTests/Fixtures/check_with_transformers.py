@@ -53,13 +53,17 @@ def same_weights(path, other):
     print(f"{os.path.basename(path)}: {len(ours)} tensors equal those of {other}")
 
 
+# Settings that transformers does not have, which RAGKit writes under names of its own.
+OWN_KEYS = "ragkit_"
+
+
 def same_configuration(ours, theirs, ignored=("transformers_version", "_name_or_path", "architectures", "torch_dtype",
                                               "_attn_implementation_autoset", "_commit_hash")):
     """Differences of two configuration dictionaries, by path."""
     result = []
     for key in sorted(set(ours) | set(theirs)):
         a, b = ours.get(key), theirs.get(key)
-        if key in ignored or a == b:
+        if key in ignored or a == b or key.startswith(OWN_KEYS) and b is None:
             continue
         if isinstance(a, dict) and isinstance(b, dict):
             result += [f"{key}.{line}" for line in same_configuration(a, b, ignored)]
