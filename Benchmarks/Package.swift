@@ -4,7 +4,10 @@ import PackageDescription
 let package = Package(
     name: "Benchmarks",
     platforms: [.macOS(.v15)],
-    products: [.executable(name: "train-step", targets: ["TrainStep"])],
+    products: [
+        .executable(name: "train-step", targets: ["TrainStep"]),
+        .executable(name: "generate", targets: ["Generate"]),
+    ],
     dependencies: [.package(name: "RAGKit", path: "..")],
     targets: [
         .executableTarget(
@@ -12,6 +15,12 @@ let package = Package(
             swiftSettings: [
                 .swiftLanguageMode(.v6),
                 .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
-            ])
+            ]),
+        .executableTarget(
+            name: "Generate", dependencies: ["RAGKit"],
+            swiftSettings: [
+                .swiftLanguageMode(.v6),
+                .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+            ]),
     ]
 )

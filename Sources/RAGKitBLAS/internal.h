@@ -86,6 +86,9 @@ typedef struct {
     // Bodies/vocabulary.h
     void (*pick_gradient)(intptr_t n, float lse, float scale, float offset, float *logits);
     double (*marginal)(intptr_t documents, intptr_t stride, intptr_t n, const float *logits, const float *shift);
+    // y[v] = the marginal of entry v
+    void (*marginal_row)(intptr_t documents, intptr_t stride, intptr_t n, const float *logits, const float *shift,
+                         float *y);
     void (*marginal_weights)(intptr_t documents, intptr_t stride, intptr_t n, const float *logits, const float *shift,
                              float *scratch, double *sums);
     void (*marginal_gradient)(intptr_t documents, intptr_t stride, intptr_t n, float *logits, const float *shift,

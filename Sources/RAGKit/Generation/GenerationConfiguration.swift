@@ -4,93 +4,145 @@
 public struct GenerationConfiguration: Sendable, Equatable {
     /// The longest sequence, the start token included.
     public var maxLength = 20
+    /// The most tokens after the start token; replaces `maxLength`.
+    public var maxNewTokens: Int?
     /// The shortest sequence before the end token may come, the start token included.
     public var minLength = 0
+    /// The fewest tokens after the start token before the end token may come.
+    public var minNewTokens: Int?
+
+    /// How many sequences are followed at once; 1 takes the best token at each place.
+    public var numBeams = 1
+    /// A hypothesis's score is its log-probability divided by its length to this power: above 0
+    /// favours long answers, below 0 short ones.
+    public var lengthPenalty: Float = 1
+    /// When a beam search ends.
+    public var earlyStopping = EarlyStopping.heuristic
+    /// How many sequences are returned for a question, best first.
+    public var numReturnSequences = 1
+
+    /// Whether tokens are drawn at random and not the most probable ones taken.
+    public var doSample = false
+    /// Divides the scores before tokens are drawn: below 1 sharpens, above 1 flattens.
+    public var temperature: Float = 1
+    /// Tokens are drawn among so many of the most probable ones; `nil` for all.
+    public var topK: Int? = 50
+    /// Tokens are drawn among the fewest whose probabilities add up to this.
+    public var topP: Float = 1
+    /// Which random numbers are drawn: the same seed gives the same answers.
+    public var seed: UInt64 = 0
+
+    /// Divides positive and multiplies negative scores of tokens that were written before; 1 changes
+    /// nothing.
+    public var repetitionPenalty: Float = 1
+    /// No run of so many tokens is written twice; 0 allows all.
+    public var noRepeatNgramSize = 0
+    /// Runs of tokens that are never written.
+    public var badWordsIDs: [[Int32]] = []
     /// The token that must follow the start token.
     public var forcedBosTokenID: Int32?
-    /// The token that must come last when `maxLength` is reached.
+    /// The token that must come last when the longest length is reached.
     public var forcedEosTokenID: Int32?
+
+    /// The start token; the generator's own by default.
+    public var decoderStartTokenID: Int32?
+    /// What ends a sequence; the generator's own end token by default.
+    public var eosTokenIDs: [Int32]?
+
+    private var hooks = Hooks()
 
     public init() {}
 
-    /// Reads a `generation_config.json`, or the same keys from a model's `config.json`.
+    /// When a beam search has found enough.
+    public enum EarlyStopping: Sendable, Equatable {
+        /// When the best open sequence, scored at its present length, cannot beat the worst kept one.
+        case heuristic
+        /// When as many sequences as beams have ended.
+        case whenEnough
+        /// When no open sequence can beat the worst kept one at any length.
+        case never
+    }
+
+    /// The tokens that may follow a sequence: given the question's number and the ids so far, start
+    /// token included. An empty list stops generation with an error.
+    public typealias AllowedTokens = @Sendable (_ question: Int, _ ids: [Int32]) throws -> [Int32]
+
+    /// Restricts what may be written; `nil` allows all.
+    public var prefixAllowedTokens: AllowedTokens? {
+        get { hooks.prefixAllowedTokens }
+        set { hooks.prefixAllowedTokens = newValue }
+    }
+
+    /// Processors of your own, after the built-in ones.
+    public var processors: [any LogitsProcessor] {
+        get { hooks.processors }
+        set { hooks.processors = newValue }
+    }
+
+    /// What cannot be compared, written to a file, or read from one.
+    private struct Hooks: Sendable, Equatable {
+        var prefixAllowedTokens: AllowedTokens?
+        var processors: [any LogitsProcessor] = []
+
+        /// Functions cannot be compared, so only their absence is equal.
+        static func == (first: Hooks, second: Hooks) -> Bool {
+            [first, second].allSatisfy { $0.prefixAllowedTokens == nil && $0.processors.isEmpty }
+        }
+    }
+}
+
+/// Settings of generation that cannot be followed.
+public enum GenerationError: Error, Equatable, CustomStringConvertible {
+    /// A setting is out of range, or does not go with another.
+    case invalidSetting(name: String, value: String, expected: String)
+    /// `prefixAllowedTokens` allowed nothing, or a token that the vocabulary does not have.
+    case noAllowedToken(question: Int, after: [Int32])
+
+    public var description: String {
+        switch self {
+        case .invalidSetting(let name, let value, let expected):
+            "generation: \(name) is \(value), expected \(expected)"
+        case .noAllowedToken(let question, let after):
+            "generation: prefixAllowedTokens returned no token of the vocabulary for question "
+                + "\(question) after \(after): return the end token where nothing else may follow"
+        }
+    }
+}
+
+extension GenerationConfiguration {
+    /// Stops at settings that make no sense.
     ///
-    /// - Throws: `JSONError` or `ConfigurationError` naming the key.
-    public init(json: JSONValue) throws {
-        let reader = ConfigurationReader(json: json, model: "generator")
-        maxLength = try reader.size("max_length", default: maxLength)
-        minLength = try reader.size("min_length", default: minLength, atLeast: 0)
-        func id(_ key: String) throws -> Int32? {
-            try json.int(key) == nil ? nil : Int32(reader.size(key, default: 0, atLeast: 0))
+    /// - Throws: `GenerationError.invalidSetting` naming the setting.
+    public func validate() throws {
+        func require(_ holds: Bool, _ name: String, _ value: Any, _ expected: String) throws {
+            guard holds else {
+                throw GenerationError.invalidSetting(
+                    name: name, value: "\(value)", expected: expected)
+            }
         }
-        forcedBosTokenID = try id("forced_bos_token_id")
-        forcedEosTokenID = try id("forced_eos_token_id")
-    }
-
-    /// The settings as `generation_config.json`.
-    func json(_ ids: GeneratorTokenIDs) -> JSONValue {
-        var json: JSONValue = [:]
-        json["bos_token_id"] = ids.bos.map { .int(Int($0)) }
-        json["decoder_start_token_id"] = .int(Int(ids.decoderStart))
-        json["eos_token_id"] = .int(Int(ids.eos))
-        json["pad_token_id"] = .int(Int(ids.pad))
-        json["forced_bos_token_id"] = forcedBosTokenID.map { .int(Int($0)) }
-        json["forced_eos_token_id"] = forcedEosTokenID.map { .int(Int($0)) }
-        json["max_length"] = .int(maxLength)
-        json["min_length"] = .int(minLength)
-        return json
-    }
-
-    /// The processors that these settings ask for.
-    func processors(_ ids: GeneratorTokenIDs) -> [any LogitsProcessor] {
-        var list: [any LogitsProcessor] = []
-        if minLength > 0 { list.append(MinLength(minLength, eos: ids.eos)) }
-        if let forcedBosTokenID { list.append(ForcedToken(forcedBosTokenID, atLength: 1)) }
-        if let forcedEosTokenID {
-            list.append(ForcedToken(forcedEosTokenID, atLength: maxLength - 1))
-        }
-        return list
-    }
-}
-
-/// Changes the scores of the next token, given what was decoded so far.
-public protocol LogitsProcessor: Sendable {
-    /// - Parameters:
-    ///   - scores: log-probabilities of the vocabulary; -∞ forbids a token.
-    ///   - sequence: the row's tokens so far, the start token included.
-    func process(_ scores: UnsafeMutableBufferPointer<Float>, after sequence: [Int32])
-}
-
-/// Forbids the end before a sequence has a length.
-struct MinLength: LogitsProcessor {
-    let length: Int
-    let eos: Int32
-
-    init(_ length: Int, eos: Int32) {
-        self.length = length
-        self.eos = eos
-    }
-
-    func process(_ scores: UnsafeMutableBufferPointer<Float>, after sequence: [Int32]) {
-        if sequence.count < length, scores.indices.contains(Int(eos)) {
-            scores[Int(eos)] = -.infinity
-        }
-    }
-}
-
-/// Leaves only one token at a certain length.
-struct ForcedToken: LogitsProcessor {
-    let token: Int32
-    let length: Int
-
-    init(_ token: Int32, atLength length: Int) {
-        self.token = token
-        self.length = length
-    }
-
-    func process(_ scores: UnsafeMutableBufferPointer<Float>, after sequence: [Int32]) {
-        guard sequence.count == length, scores.indices.contains(Int(token)) else { return }
-        scores.update(repeating: -.infinity)
-        scores[Int(token)] = 0
+        try require(maxLength >= 1, "maxLength", maxLength, "at least 1")
+        try require(maxNewTokens ?? 0 >= 0, "maxNewTokens", maxNewTokens ?? 0, "at least 0")
+        try require(minLength >= 0, "minLength", minLength, "at least 0")
+        try require(minNewTokens ?? 0 >= 0, "minNewTokens", minNewTokens ?? 0, "at least 0")
+        try require((1...1024).contains(numBeams), "numBeams", numBeams, "a number from 1 to 1024")
+        try require(lengthPenalty.isFinite, "lengthPenalty", lengthPenalty, "a finite number")
+        let most = doSample && numBeams == 1 ? 1024 : numBeams
+        try require(
+            (1...most).contains(numReturnSequences), "numReturnSequences", numReturnSequences,
+            "1 to \(most): at most one for each beam, unless tokens are sampled without beams")
+        try require(
+            !doSample || (temperature > 0 && temperature.isFinite), "temperature", temperature,
+            "above 0 (the limit 0 is doSample = false)")
+        try require(topK ?? 1 >= 1, "topK", topK ?? 1, "at least 1, or nil")
+        try require((0...1).contains(topP), "topP", topP, "a number from 0 to 1")
+        try require(
+            repetitionPenalty > 0 && repetitionPenalty.isFinite, "repetitionPenalty",
+            repetitionPenalty, "above 0")
+        try require(
+            noRepeatNgramSize >= 0, "noRepeatNgramSize", noRepeatNgramSize, "at least 0")
+        try require(
+            badWordsIDs.allSatisfy { !$0.isEmpty && $0.allSatisfy { $0 >= 0 } }, "badWordsIDs",
+            badWordsIDs, "lists of token ids, none empty")
+        try require(eosTokenIDs?.isEmpty != true, "eosTokenIDs", "[]", "at least one id, or nil")
     }
 }

@@ -1,50 +1,100 @@
-/// Decodes rows by taking the most probable token at each place.
+import Foundation
+import RAGKitBLAS
+
+/// Decodes rows one token at a time: the most probable one, or one drawn at random.
+///
+/// Rows that have ended leave the batch when all of their group have.
 struct GreedySearch {
-    let configuration: GenerationConfiguration
-    let ids: GeneratorTokenIDs
+    let plan: DecodingPlan
 
-    /// - Parameters:
-    ///   - rows: how many sequences to decode.
-    ///   - next: takes the newest token of each row, ended rows included, and returns the
-    ///     log-probabilities of what follows, `[rows, vocabulary]`.
-    /// - Returns: the sequences, each with its start token and, if it ended, its end token.
-    func decode(rows: Int, next: ([Int32]) throws -> Tensor) rethrows -> [[Int32]] {
-        let processors = configuration.processors(ids)
-        var sequences = [[Int32]](repeating: [ids.decoderStart], count: rows)
-        var isOpen = [Bool](repeating: true, count: rows)
-        for _ in 1..<max(1, configuration.maxLength) where isOpen.contains(true) {
-            let newest = zip(sequences, isOpen).map { $1 ? $0[$0.count - 1] : ids.pad }
-            let scores = try next(newest).detached.owned()
-            let vocabulary = scores.dim(1)
-            for row in 0..<rows where isOpen[row] {
-                let buffer = UnsafeMutableBufferPointer(
-                    start: scores.writablePointer + row * vocabulary, count: vocabulary)
-                for processor in processors { processor.process(buffer, after: sequences[row]) }
-            }
-            let best = scores.maxIndices()
-            for row in 0..<rows where isOpen[row] {
-                sequences[row].append(best[row])
-                isOpen[row] = best[row] != ids.eos
-            }
-        }
-        return sequences
+    /// A sequence under way.
+    private struct Row {
+        let group: Int
+        /// Its number within the group.
+        let number: Int
+        var ids: [Int32]
+        var logProbability: Float = 0
+        var isOpen = true
     }
-}
 
-extension Seq2SeqGenerator {
-    /// Decodes one sequence for each row by taking the most probable token at each place.
-    ///
     /// - Parameters:
-    ///   - attended: for each row, the contexts of `memory` it reads.
-    /// - Returns: ids with the start token and, where the row ended, the end token.
-    public func greedy(
-        _ memory: EncoderMemory, attending attended: [[Int]],
-        _ configuration: GenerationConfiguration
-    ) -> [[Int32]] {
-        let capacity = max(1, configuration.maxLength)
-        var cache = startDecoding(memory, attending: attended, maxLength: capacity)
-        return GreedySearch(configuration: configuration, ids: tokenIDs).decode(
-            rows: attended.count
-        ) { nextLogProbabilities($0, &cache) }
+    ///   - groups: how many questions or contexts the scorer has rows for.
+    ///   - questions: for each group, its question's number, which processors are told.
+    /// - Returns: for each group `numReturnSequences` hypotheses, the most probable first.
+    func run(
+        groups count: Int, questions: [Int], _ scorer: inout some TokenScorer,
+        progress: ProgressHandler? = nil
+    ) throws -> [[Hypothesis]] {
+        let perGroup = plan.settings.numReturnSequences
+        var rows = (0..<count).flatMap { group in
+            (0..<perGroup).map { Row(group: group, number: $0, ids: [plan.start]) }
+        }
+        // What the scorer's rows are, a group's together.
+        var active = Array(rows.indices)
+        if perGroup > 1 {
+            scorer.choose(
+                active.map { _ in plan.start }, continuing: active.map { Int32($0 / perGroup) },
+                rowsPerGroup: perGroup)
+        }
+        var length = 1
+        while length < plan.maxLength, !active.isEmpty {
+            try Task.checkCancellation()
+            let chosen = try choose(active.map { rows[$0] }, questions, scorer.scores())
+            for (place, index) in active.enumerated() where rows[index].isOpen {
+                let (token, logProbability) = chosen[place]
+                rows[index].ids.append(token)
+                rows[index].logProbability += logProbability
+                rows[index].isOpen = !plan.eos.contains(token)
+                guard let progress, rows[index].number == 0 else { continue }
+                try progress(
+                    DecodingProgress(
+                        group: rows[index].group, settled: rows[index].ids,
+                        posterior: scorer.documentPosterior(row: place, token: token)))
+            }
+            length += 1
+            let open = Set(active.filter { rows[$0].isOpen }.map { rows[$0].group })
+            let kept = active.indices.filter { open.contains(rows[active[$0]].group) }
+            guard !kept.isEmpty, length < plan.maxLength else { break }
+            scorer.choose(
+                kept.map { chosen[$0].token }, continuing: kept.map { Int32($0) },
+                rowsPerGroup: perGroup)
+            active = kept.map { active[$0] }
+        }
+        return (0..<count).map { group in
+            rows[group * perGroup..<(group + 1) * perGroup]
+                .sorted { ($0.logProbability, $1.number) > ($1.logProbability, $0.number) }
+                .map {
+                    Hypothesis(
+                        tokenIDs: $0.ids, score: $0.logProbability,
+                        logProbability: $0.logProbability)
+                }
+        }
+    }
+
+    /// One token for each row, and its log-probability.
+    private func choose(
+        _ rows: [Row], _ questions: [Int], _ scores: Tensor
+    ) throws -> [(token: Int32, logProbability: Float)] {
+        let vocabulary = scores.dim(1)
+        try plan.process(
+            scores, after: rows.map(\.ids), of: rows.map { questions[$0.group] })
+        let sums = [Float](unsafeUninitializedCapacity: rows.count) { buffer, filled in
+            if let base = buffer.baseAddress {
+                ragkit_log_sum_exp(rows.count, vocabulary, scores.pointer, base)
+            }
+            filled = rows.count
+        }
+        let best = plan.settings.doSample ? [] : scores.maxIndices()
+        let stream = SampleStream(seed: plan.settings.seed)
+        return rows.enumerated().map { place, row in
+            let start = scores.writablePointer + place * vocabulary
+            let token =
+                plan.settings.doSample
+                ? stream.token(
+                    UnsafeMutableBufferPointer(start: start, count: vocabulary),
+                    question: row.group, row: row.number, step: row.ids.count)
+                : best[place]
+            return (token, start[Int(token)] - sums[place])
+        }
     }
 }

@@ -27,7 +27,8 @@ struct KeyValueCache {
         cache = own
     }
 
-    /// Row `i` becomes a copy of row `parents[i]`, up to `length` positions.
+    /// Row `i` becomes a copy of row `parents[i]`, up to `length` positions; there may be more rows
+    /// or fewer than before.
     mutating func reorder(_ parents: [Int32], length: Int, capacity: Int) {
         func moved(_ cache: Tensor) -> Tensor {
             let width = cache.dim(1)
@@ -60,7 +61,7 @@ public struct DecoderCache: DecodingCache {
     /// How far rows can grow.
     let capacity: Int
     /// The contexts each row attends to.
-    let attended: [[Int]]
+    var attended: [[Int]]
     /// Where each context begins among the rows of the cross-attention's keys.
     let memoryOffsets: [Int]
     /// Keys and values of the contexts, made once, one pair for each layer.
@@ -84,10 +85,9 @@ public struct DecoderCache: DecodingCache {
     }
 
     public mutating func reorder(_ parents: [Int32]) {
-        precondition(
-            parents.count == rowCount
-                && zip(parents, attended).allSatisfy { attended[Int($0)] == $1 },
-            "reorder: a row continues one that attends to other contexts")
+        check(parents, below: rowCount, "reorder")
+        guard !parents.elementsEqual(0..<Int32(rowCount)) else { return }
+        attended = parents.map { attended[Int($0)] }
         for layer in selfKeys.indices {
             selfKeys[layer].reorder(parents, length: length, capacity: capacity)
         }

@@ -79,8 +79,9 @@ public protocol DecodingCache {
     var rowCount: Int { get }
     /// The number of tokens decoded so far.
     var length: Int { get }
-    /// Row `i` of the result continues row `parents[i]`, which attends to the same contexts as row
-    /// `i` did: beams of one question change places, documents do not.
+    /// Row `i` of the result continues row `parents[i]` and attends to what that one did. Rows may be
+    /// left out and repeated, so that there are more or fewer than before: what the contexts gave is
+    /// never copied, only what the rows decoded.
     mutating func reorder(_ parents: [Int32])
 }
 

@@ -128,6 +128,16 @@ extension VocabularyProjection {
     }
 }
 
+extension VocabularyProjection {
+    /// Calls `body` with all logits, some rows at a time; it may write into them. Nothing is
+    /// recorded.
+    func forEachLogits(
+        _ hidden: Tensor, _ body: (Range<Int>, UnsafeMutablePointer<Float>) -> Void
+    ) {
+        LogitChunks(self, hidden, group: 1).forEach(body)
+    }
+}
+
 extension TokenLogProbabilities {
     /// - Parameter value: `[1 or 2, rows]`: the picked values, and the sums.
     fileprivate init(_ value: Tensor, rows: Int) {

@@ -50,6 +50,24 @@ public struct Evidence: Sendable {
             passageRows: (0..<contexts.count).map { Int32($0) })
     }
 
+    /// Evidence of token ids and scores that were made elsewhere.
+    ///
+    /// - Parameters:
+    ///   - contexts: for the generator, a question's together.
+    ///   - scores: of each question's documents, as many for each.
+    public init(contexts: TokenBatch, scores: [[Float]]) {
+        let documents = scores.first?.count ?? 0
+        precondition(
+            documents > 0 && scores.allSatisfy { $0.count == documents }
+                && contexts.count == scores.count * documents,
+            "Evidence: \(contexts.count) contexts for scores \(scores.map(\.count))")
+        let unnamed = RetrievedPassage(passage: Passage(id: 0, title: "", text: ""), score: 0)
+        self.init(
+            passages: scores.map { $0.map { _ in unnamed } }, documents: documents,
+            contexts: contexts, givenScores: scores, contextEncoderInputs: nil,
+            passageRows: [])
+    }
+
     /// The number of questions.
     public var count: Int { passages.count }
 

@@ -6,6 +6,17 @@ public enum Marginalization: String, Sendable {
     case sequence
 }
 
+/// How RAG-sequence compares the answers that a question's documents suggest.
+///
+/// Source: Lewis et al. 2020, arXiv:2005.11401, section 2.5.
+public enum SequenceDecoding: String, Sendable {
+    /// Each candidate is scored given every document.
+    case thorough
+    /// A candidate counts as impossible given documents whose beams did not find it, which costs
+    /// nothing beyond the beams.
+    case fast
+}
+
 /// The settings of a RAG model that are not those of its parts.
 ///
 /// Source: Lewis et al. 2020, arXiv:2005.11401; names and defaults of transformers' `RagConfig`.
@@ -31,6 +42,8 @@ public struct RagConfiguration: Sendable, Equatable {
     public var excludeBosScore = false
     /// RAG-sequence generation: score equal candidates once.
     public var doDeduplication = true
+    /// RAG-sequence generation: how the candidates of a question's documents are compared.
+    public var sequenceDecoding = SequenceDecoding.thorough
     public var compatibility = Compatibility()
     /// The `config.json` this was read from, with keys that only others know.
     var original: JSONValue = [:]
@@ -103,6 +116,12 @@ public struct RagConfiguration: Sendable, Equatable {
         labelSmoothing = try reader.rate("label_smoothing", default: labelSmoothing)
         excludeBosScore = try json.bool("exclude_bos_score") ?? excludeBosScore
         doDeduplication = try json.bool("do_deduplication") ?? doDeduplication
+        let decoding = try json.string("ragkit_sequence_decoding") ?? sequenceDecoding.rawValue
+        guard let known = SequenceDecoding(rawValue: decoding) else {
+            throw ConfigurationError.unsupported(
+                key: "ragkit_sequence_decoding", value: decoding, expected: "thorough or fast")
+        }
+        sequenceDecoding = known
         maxQuestionLength = try reader.size(
             "ragkit_max_question_length", default: maxQuestionLength)
         maxTargetLength = try reader.size("ragkit_max_target_length", default: maxTargetLength)
@@ -131,6 +150,7 @@ public struct RagConfiguration: Sendable, Equatable {
         json["label_smoothing"] = .number(labelSmoothing)
         json["exclude_bos_score"] = .bool(excludeBosScore)
         json["do_deduplication"] = .bool(doDeduplication)
+        json["ragkit_sequence_decoding"] = .string(sequenceDecoding.rawValue)
         json["ragkit_max_question_length"] = .int(maxQuestionLength)
         json["ragkit_max_target_length"] = .int(maxTargetLength)
         json["ragkit_compatibility"] = .array(

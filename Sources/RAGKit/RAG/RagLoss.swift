@@ -126,13 +126,7 @@ extension RagModel {
         let tokenPriors = priors.rows(layout.questionOfToken)
         guard smoothing > 0 else {
             let picked = generator.projection.logProbabilities(hidden, targets: layout.rowLabels)
-            let byToken = picked.target.rows(layout.rowsByToken)
-                .reshaped([layout.tokens, layout.documents])
-            let marginal = (byToken + tokenPriors).logSumExp(axis: -1)
-            return (
-                -layout.sumOverTokens(marginal * layout.labelMask),
-                layout.sumOverRows(picked.target.detached)
-            )
+            return tokenLosses(picked, tokenPriors, layout)
         }
         let marginal = generator.projection.marginalLogProbabilities(
             hidden.rows(layout.rowsByToken), priors: tokenPriors, targets: layout.labels)
@@ -143,6 +137,41 @@ extension RagModel {
         return (perExample, .zeros(priors.shape))
     }
 
+    /// The same without smoothing, from the log-probabilities of all labels, in the order question,
+    /// document, token.
+    private func tokenLosses(
+        _ picked: TokenLogProbabilities, _ tokenPriors: Tensor, _ layout: TargetLayout
+    ) -> TargetLosses {
+        let byToken = picked.target.rows(layout.rowsByToken)
+            .reshaped([layout.tokens, layout.documents])
+        let marginal = (byToken + tokenPriors).logSumExp(axis: -1)
+        return (
+            -layout.sumOverTokens(marginal * layout.labelMask),
+            layout.sumOverRows(picked.target.detached)
+        )
+    }
+
+    /// The loss of targets whose log-probabilities are known, in the order target, document, token;
+    /// RAG-token's without smoothing.
+    ///
+    /// - Parameter scores: `[targets, documents]`.
+    func loss(
+        picked: TokenLogProbabilities, scores: Tensor, decoding: DecodingTargets, smoothing: Float,
+        bosGroups: [Int]?
+    ) -> RagLoss {
+        let layout = TargetLayout(decoding: decoding, documents: scores.dim(1))
+        let priors = scores.logSoftmax()
+        let result =
+            switch configuration.marginalization {
+            case .token: tokenLosses(picked, priors.rows(layout.questionOfToken), layout)
+            case .sequence: sequenceLosses(picked, priors, layout, smoothing, bosGroups)
+            }
+        return RagLoss(
+            sum: result.perExample.sum(), perExample: result.perExample,
+            targetTokens: decoding.count, documentScores: scores,
+            logPosteriors: priors.detached + result.byDocument.detached)
+    }
+
     /// RAG-sequence: `-log Σⱼ p(j) Πₜ p(yₜ | j)`.
     private func sequenceLosses(
         _ hidden: Tensor, _ priors: Tensor, _ layout: TargetLayout, _ smoothing: Float,
@@ -150,6 +179,14 @@ extension RagModel {
     ) -> TargetLosses {
         let picked = generator.projection.logProbabilities(
             hidden, targets: layout.rowLabels, includingTotal: smoothing > 0)
+        return sequenceLosses(picked, priors, layout, smoothing, bosGroups)
+    }
+
+    /// The same from the log-probabilities of all labels, in the order question, document, token.
+    private func sequenceLosses(
+        _ picked: TokenLogProbabilities, _ priors: Tensor, _ layout: TargetLayout,
+        _ smoothing: Float, _ bosGroups: [Int]?
+    ) -> TargetLosses {
         let addsAtSecond = configuration.compatibility.addsPriorAtSecondToken
         // Targets of a single token have no second one: the reference loses their prior.
         let nllPriors = addsAtSecond ? priors * layout.hasSecondToken : priors

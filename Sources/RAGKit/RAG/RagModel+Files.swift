@@ -33,8 +33,11 @@ extension RagModel {
         try load(ModelWeights(directory: directory), ignoring: { $0.hasPrefix("rag.ctx_encoder.") })
         let generationFile = directory.appendingPathComponent("generation_config.json")
         generation = try GenerationConfiguration(
-            json: FileManager.default.fileExists(atPath: generationFile.path)
-                ? JSONValue(contentsOf: generationFile) : generatorJSON)
+            ofCheckpoint: json,
+            file: FileManager.default.fileExists(atPath: generationFile.path)
+                ? JSONValue(contentsOf: generationFile) : nil,
+            marginalization: configuration.marginalization)
+        generation.omitIDs(of: generator.tokenIDs)
         let contextFolder = directory.appendingPathComponent("ctx_encoder")
         if FileManager.default.fileExists(atPath: contextFolder.path) {
             try loadContextEncoder(from: contextFolder)
@@ -93,9 +96,12 @@ extension RagModel {
         guard let writer = generator as? any HuggingFaceModel else {
             throw RagError.notSavable(part: "generator")
         }
-        let json = configuration.json(
+        var json = configuration.json(
             questionEncoder: encoder.huggingFaceConfiguration,
             generator: writer.huggingFaceConfiguration)
+        if configuration.marginalization == .sequence {
+            json = generation.written(intoSequenceConfiguration: json)
+        }
         try json.write(to: directory.appendingPathComponent("config.json"))
         try generation.json(generator.tokenIDs)
             .write(to: directory.appendingPathComponent("generation_config.json"))

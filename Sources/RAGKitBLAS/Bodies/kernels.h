@@ -46,6 +46,7 @@ const ragkit_kernel_table KERNEL_TABLE = {
     .dropout = dropout,
     .pick_gradient = pick_gradient,
     .marginal = marginal,
+    .marginal_row = marginal_row,
     .marginal_weights = marginal_weights,
     .marginal_gradient = marginal_gradient,
     .adamw = adamw,

@@ -30,6 +30,12 @@ static double marginal(intptr_t documents, intptr_t stride, intptr_t n, const fl
     return sum_double_lanes(low + high);
 }
 
+// The marginal log probability of each of n entries.
+static void marginal_row(intptr_t documents, intptr_t stride, intptr_t n, const float *logits, const float *shift,
+                         float *y) {
+    VECTOR_LOOP(n, store(y + i, lanes, marginal_vector(documents, stride, logits + i, shift, lanes)););
+}
+
 // Document weights exp(logits - shift - P) of LANES entries into weights [documents, LANES]; entries impossible in all
 // documents have none.
 INLINE void weights_vector(intptr_t documents, intptr_t stride, const float *logits, const float *shift,

@@ -212,6 +212,19 @@ void ragkit_marginal_gradient(intptr_t groups, intptr_t documents, intptr_t voca
                               const float *priors, const int32_t *targets, const float *lse, const float *d_picked,
                               const float *d_total, float *d_priors);
 
+// MARK: Choice of the next token (choice.c)
+
+/// RAG-token's marginal for every entry of the vocabulary. Row (g * documents + j) * beams + b of `logits` is beam b of group
+/// g given document j: y[g * beams + b, v] = logsumexp_j(logits[.., v] - lse[..] + priors[g, j]). `lse` gets each row's log
+/// sum exp.
+void ragkit_marginal_log_probabilities(intptr_t groups, intptr_t documents, intptr_t beams, intptr_t vocabulary,
+                                       const float *logits, const float *priors, float *lse, float *y);
+/// The `count` best of each group's rows of `width` scores, where row b of group g begins at g * group_stride + b *
+/// row_stride and `offsets[g * rows + b]` is added to all of it: best[g, i] = b * width + column, scores descending, ties by
+/// ascending index, NaN as -infinity. Beyond rows * width there are -1 and -infinity.
+void ragkit_top_scores(intptr_t groups, intptr_t rows, intptr_t width, const float *scores, intptr_t group_stride,
+                       intptr_t row_stride, const float *offsets, intptr_t count, int32_t *best, float *best_scores);
+
 // MARK: Optimizer (optimizer.c)
 
 typedef struct {

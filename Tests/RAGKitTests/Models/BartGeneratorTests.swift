@@ -172,24 +172,26 @@ import Testing
         expectClose(next.exp().sum(axis: 1), [1, 1])
     }
 
-    /// Beams of one question change places, or one continues twice.
+    /// Rows change places, continue twice, leave, and become more.
     @Test func reorderedRowsContinueTheirParents() {
         let model = Self.model()
         let memory = model.encode(Self.contexts)
-        let attended = [[0], [0], [0], [2, 1], [2, 1]]
-        var cache = model.startDecoding(memory, attending: attended, maxLength: 6)
+        var attended = [[0], [0], [0], [2, 1], [2, 1]]
+        var cache = model.startDecoding(memory, attending: attended, maxLength: 8)
         var rows: [[Int32]] = [[2, 5], [2, 6], [2, 7], [2, 8], [2, 9]]
         _ = model.step(rows.map { $0[0] }, &cache)
         _ = model.step(rows.map { $0[1] }, &cache)
         for (parents, tokens) in [
             ([2, 0, 2, 4, 4], [10, 11, 12, 13, 14]), ([1, 1, 0, 3, 4], [15, 16, 17, 18, 19]),
+            ([4, 2, 0], [20, 21, 22]), ([0, 2, 1, 1], [4, 5, 6, 7]),
         ] as [([Int32], [Int32])] {
             cache.reorder(parents)
+            attended = parents.map { attended[Int($0)] }
             rows = zip(parents, tokens).map { rows[Int($0)] + [$1] }
             let states = model.step(tokens, &cache)
             let whole = model.decode(TokenBatch(rows), memory, attending: attended)
             let length = rows[0].count
-            expectClose(states, whole.rows((1...5).map { Int32($0 * length - 1) }))
+            expectClose(states, whole.rows((1...Int32(rows.count)).map { $0 * Int32(length) - 1 }))
         }
     }
 
@@ -232,7 +234,7 @@ import Testing
             let model = Self.model()
             var cache = model.startDecoding(
                 model.encode(Self.contexts), attending: [[0], [1]], maxLength: 2)
-            cache.reorder([1, 0])
+            cache.reorder([1, 2])
         }
     }
 }

@@ -221,8 +221,9 @@ import Testing
         let vectors = model.questionEncoder(try model.questionTokens(TinyRag.questions))
         let scores = try model.documentScores(vectors, evidence)
         let memory = model.generator.encode(evidence.contexts)
-        let candidates = model.generator.greedy(
-            memory, attending: (0..<9).map { [$0] }, model.generation)
+        let candidates = try model.generator.generate(
+            memory, attending: (0..<9).map { [$0] }, model.generation
+        ).map { $0[0].tokenIDs }
         return (0..<3).map { question in
             let own = Array(candidates[question * 3..<question * 3 + 3])
             let losses = own.map { candidate in

@@ -217,41 +217,6 @@ import Testing
             optimizer.update(gradients, learningRate: rate, gradientScale: Float(scale))
         }
     }
-
-    @Test(arguments: Golden.all, [false, true])
-    func greedyGeneration(golden: Golden, endToEnd: Bool) async throws {
-        let questions = try golden.strings("questions")
-        let token = try golden.model(.token, endToEnd: endToEnd)
-        let byToken = try golden.section(.token)["generate"]?["greedy"]
-        #expect(
-            try await token.generate(questions) == Golden.ids(byToken).map { trimmed($0, token) })
-        for deduplicates in [false, true] {
-            let model = try golden.model(.sequence, endToEnd: endToEnd)
-            model.configuration.doDeduplication = deduplicates
-            let key = "greedy_dedup\(deduplicates ? 1 : 0)"
-            let expected = try golden.section(.sequence)["generate"]?[key]
-            #expect(
-                try await model.generate(questions)
-                    == Golden.ids(expected).map { trimmed($0, model) })
-        }
-    }
-
-    @Test(arguments: Golden.all)
-    func generatorAlone(golden: Golden) async throws {
-        let model = try golden.model(.token, endToEnd: false)
-        let expected = try Golden.ids(golden.expected["generator_greedy"])
-        let contexts = try Golden.ids(golden.section(.token)["context_input_ids"])
-        let memory = model.generator.encode(TokenBatch(contexts.prefix(expected.count)))
-        let found = model.generator.greedy(
-            memory, attending: (0..<memory.count).map { [$0] }, model.generation)
-        #expect(found == expected.map { trimmed($0, model) })
-    }
-
-    /// A reference sequence without the padding behind its end.
-    private func trimmed(_ ids: [Int32], _ model: RagModel) -> [Int32] {
-        let (eos, rest) = (model.generator.tokenIDs.eos, ids.dropFirst())
-        return Array(ids[...(rest.firstIndex(of: eos) ?? ids.count - 1)])
-    }
 }
 
 extension Tensor {

@@ -1,0 +1,98 @@
+/// Settings of generation made definite for one generator: lengths, ids and processors.
+struct DecodingPlan {
+    let settings: GenerationConfiguration
+    /// What every sequence begins with.
+    let start: Int32
+    let eos: [Int32]
+    /// The longest sequence, the start token included.
+    let maxLength: Int
+    /// In the reference's order.
+    let processors: [any LogitsProcessor]
+
+    /// - Parameters:
+    ///   - ids: the generator's own.
+    ///   - longest: the longest sequence the generator can make, start token included.
+    /// - Throws: `GenerationError.invalidSetting`.
+    init(_ settings: GenerationConfiguration, _ ids: GeneratorTokenIDs, longest: Int) throws {
+        try settings.validate()
+        self.settings = settings
+        start = settings.decoderStartTokenID ?? ids.decoderStart
+        eos = settings.eosTokenIDs ?? [ids.eos]
+        let wanted = settings.maxNewTokens.map { 1 + min($0, longest) } ?? settings.maxLength
+        maxLength = max(1, min(wanted, longest))
+        processors = Self.processors(settings, eos: eos, maxLength: maxLength)
+    }
+
+    private static func processors(
+        _ settings: GenerationConfiguration, eos: [Int32], maxLength: Int
+    ) -> [any LogitsProcessor] {
+        var list: [any LogitsProcessor] = []
+        if settings.repetitionPenalty != 1 {
+            list.append(RepetitionPenalty(penalty: settings.repetitionPenalty))
+        }
+        if settings.noRepeatNgramSize > 0 {
+            list.append(NoRepeatNgram(size: settings.noRepeatNgramSize))
+        }
+        if !settings.badWordsIDs.isEmpty {
+            list.append(BadWords(settings.badWordsIDs, eos: eos))
+        }
+        if settings.minLength > 0 { list.append(MinLength(settings.minLength, eos: eos)) }
+        if let tokens = settings.minNewTokens, tokens > 0 {
+            list.append(MinLength(1 + tokens, eos: eos))
+        }
+        if let allowed = settings.prefixAllowedTokens {
+            list.append(PrefixConstraint(allowed: allowed))
+        }
+        if let token = settings.forcedBosTokenID { list.append(ForcedToken(token, atLength: 1)) }
+        if let token = settings.forcedEosTokenID {
+            list.append(ForcedToken(token, atLength: maxLength - 1))
+        }
+        list += settings.processors
+        guard settings.doSample else { return list }
+        // Beams need a token besides the end to go on with.
+        let minimum = settings.numBeams > 1 ? 1 + eos.count : 1
+        if settings.temperature != 1 {
+            list.append(Temperature(temperature: settings.temperature))
+        }
+        if let count = settings.topK { list.append(TopK(count: max(count, minimum))) }
+        if settings.topP < 1 { list.append(TopP(share: settings.topP, minimum: minimum)) }
+        return list
+    }
+
+    /// Applies all processors to the scores `[sequences, vocabulary]` that follow `sequences`.
+    func process(_ scores: Tensor, after sequences: [[Int32]], of questions: [Int]) throws {
+        guard !processors.isEmpty else { return }
+        let vocabulary = scores.dim(1)
+        for (row, sequence) in sequences.enumerated() {
+            let buffer = UnsafeMutableBufferPointer(
+                start: scores.writablePointer + row * vocabulary, count: vocabulary)
+            for processor in processors {
+                try processor.process(buffer, after: sequence, question: questions[row])
+            }
+        }
+    }
+}
+
+/// A sequence that was decoded.
+public struct Hypothesis: Sendable, Equatable {
+    /// The generator's ids, with the start token and, if it ended, its end token.
+    public var tokenIDs: [Int32]
+    /// What it was ranked by: of a beam search, the log-probability divided by the length to the
+    /// power of `lengthPenalty`; of RAG-sequence, the log-probability given all documents.
+    public var score: Float
+    /// The sum of the tokens' log-probabilities as they were after the processors, in nats.
+    public var logProbability: Float
+}
+
+/// What is settled of a sequence while it is being decoded.
+struct DecodingProgress {
+    /// The number of the question, or of the context where contexts are decoded alone.
+    let group: Int
+    /// The tokens that will not change any more, the start token included.
+    let settled: [Int32]
+    /// Each document's share in the leading sequence so far, where there are documents.
+    let posterior: [Float]?
+}
+
+/// Is told of progress; what it throws stops the search.
+typealias ProgressHandler = (DecodingProgress) throws -> Void
