@@ -9,7 +9,11 @@ let swiftSettings: [SwiftSetting] = [
 let package = Package(
     name: "Examples",
     platforms: [.macOS(.v15)],
-    products: [.executable(name: "finetune-rag", targets: ["FinetuneRag"])],
+    products: [
+        .executable(name: "finetune-rag", targets: ["FinetuneRag"]),
+        .executable(name: "eval-rag", targets: ["EvalRag"]),
+        .executable(name: "answer", targets: ["Answer"]),
+    ],
     dependencies: [
         .package(name: "RAGKit", path: ".."),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -19,6 +23,20 @@ let package = Package(
             name: "ExampleSupport", dependencies: ["RAGKit"], swiftSettings: swiftSettings),
         .executableTarget(
             name: "FinetuneRag",
+            dependencies: [
+                "ExampleSupport", "RAGKit",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "EvalRag",
+            dependencies: [
+                "ExampleSupport", "RAGKit",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "Answer",
             dependencies: [
                 "ExampleSupport", "RAGKit",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

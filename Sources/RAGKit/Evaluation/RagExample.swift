@@ -102,7 +102,7 @@ extension RagExample {
     }
 
     /// The lines of a text file; the last may or may not end with a newline.
-    private static func lines(of file: URL) throws -> [String] {
+    static func lines(of file: URL) throws -> [String] {
         guard FileManager.default.fileExists(atPath: file.path) else {
             throw DatasetError.missingFile(file.path)
         }

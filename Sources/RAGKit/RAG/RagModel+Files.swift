@@ -31,17 +31,27 @@ extension RagModel {
                 from: directory.appendingPathComponent("generator_tokenizer")),
             configuration: RagConfiguration(json: json))
         try load(ModelWeights(directory: directory), ignoring: { $0.hasPrefix("rag.ctx_encoder.") })
-        let generationFile = directory.appendingPathComponent("generation_config.json")
-        generation = try GenerationConfiguration(
-            ofCheckpoint: json,
-            file: FileManager.default.fileExists(atPath: generationFile.path)
-                ? JSONValue(contentsOf: generationFile) : nil,
-            marginalization: configuration.marginalization)
-        generation.omitIDs(of: generator.tokenIDs)
+        try loadGeneration(from: directory)
         let contextFolder = directory.appendingPathComponent("ctx_encoder")
         if FileManager.default.fileExists(atPath: contextFolder.path) {
             try loadContextEncoder(from: contextFolder)
         }
+    }
+
+    /// Takes over how a checkpoint's answers are decoded, by the reference's rules for the present
+    /// `configuration.marginalization`: see `GenerationConfiguration.init(ofCheckpoint:…)`.
+    ///
+    /// Loading a model does this; call it again after changing between RAG-token and RAG-sequence.
+    ///
+    /// - Throws: `JSONError`, `ConfigurationError` or `GenerationError` naming the key.
+    public func loadGeneration(from directory: URL) throws {
+        let file = directory.appendingPathComponent("generation_config.json")
+        generation = try GenerationConfiguration(
+            ofCheckpoint: configurationFile(in: directory),
+            file: FileManager.default.fileExists(atPath: file.path)
+                ? JSONValue(contentsOf: file) : nil,
+            marginalization: configuration.marginalization)
+        generation.omitIDs(of: generator.tokenIDs)
     }
 
     /// Loads a context encoder and its tokenizer, and turns on end-to-end training with them.
