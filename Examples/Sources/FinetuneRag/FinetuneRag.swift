@@ -157,6 +157,12 @@ struct TrainingOptions: ParsableArguments {
     @Option(help: "The peak learning rate.")
     var learningRate = 5e-5
 
+    @Option(
+        help: ArgumentHelp(
+            "Multiply the learning rate of parameters whose name contains a word; may be repeated.",
+            valueName: "word=factor"))
+    var learningRateFactor: [RateFactor] = []
+
     @Option(help: "linear, polynomial or constant.")
     var lrScheduler: Scheduler = .linear
 
@@ -215,10 +221,24 @@ struct TrainingOptions: ParsableArguments {
         arguments.maxGradNorm = maxGradNorm
         arguments.adamw.weightDecay = weightDecay
         arguments.adamw.epsilon = adamEpsilon
+        arguments.adamw.rateFactors = learningRateFactor.map { .init($0.word, $0.factor) }
         arguments.evalSteps = evalSteps
         arguments.frozen = freeze
         arguments.seed = seed
         return arguments
+    }
+}
+
+/// `word=factor`.
+struct RateFactor: ExpressibleByArgument {
+    let word: String
+    let factor: Double
+
+    init?(argument: String) {
+        let parts = argument.split(separator: "=", maxSplits: 1).map(String.init)
+        guard parts.count == 2, let factor = Double(parts[1]), factor >= 0 else { return nil }
+        word = parts[0]
+        self.factor = factor
     }
 }
 

@@ -43,6 +43,19 @@ public final class AdamW: Optimizer {
         }
     }
 
+    /// A part of the model that learns faster or slower than the rest.
+    public struct RateFactor: Sendable, Equatable {
+        /// What the names of the part's parameters contain.
+        public var word: String
+        /// Multiplies the learning rate.
+        public var factor: Double
+
+        public init(_ word: String, _ factor: Double) {
+            self.word = word
+            self.factor = factor
+        }
+    }
+
     /// The rates that stay the same through a run.
     public struct Settings: Sendable {
         public var beta1: Float = 0.9
@@ -51,6 +64,8 @@ public final class AdamW: Optimizer {
         public var weightDecay: Float = 0
         public var variant = Variant.torch
         public var decay = Decay.weightsOnly
+        /// The first whose word a parameter's name contains applies to it.
+        public var rateFactors: [RateFactor] = []
 
         public init() {}
     }
@@ -58,6 +73,7 @@ public final class AdamW: Optimizer {
     private struct Slot {
         let parameter: Parameter
         let decays: Bool
+        let rateFactor: Double
         /// The running means of gradient and squared gradient, once there was a gradient.
         var moments: (Tensor, Tensor)?
         /// How many gradients they are the means of.
@@ -78,6 +94,7 @@ public final class AdamW: Optimizer {
         slots = parameters.map { name, parameter in
             Slot(
                 parameter: parameter, decays: settings.decay.applies(to: name, parameter),
+                rateFactor: settings.rateFactors.first { name.contains($0.word) }?.factor ?? 1,
                 moments: nil)
         }
     }
@@ -85,7 +102,7 @@ public final class AdamW: Optimizer {
     public func update(_ gradients: Gradients, learningRate: Double, gradientScale: Float = 1) {
         step += 1
         var arguments = ragkit_adamw_step(
-            learning_rate: Float(learningRate), beta1: settings.beta1, beta2: settings.beta2,
+            learning_rate: 0, beta1: settings.beta1, beta2: settings.beta2,
             epsilon: settings.epsilon, weight_decay: 0, bias_correction1: 1, bias_correction2: 1,
             gradient_scale: gradientScale,
             transformers_variant: settings.variant == .transformers)
@@ -96,6 +113,7 @@ public final class AdamW: Optimizer {
                 slots[index].moments ?? (.zeros(parameter.shape), .zeros(parameter.shape))
             slots[index].moments = (first, second)
             slots[index].step += 1
+            arguments.learning_rate = Float(learningRate * slots[index].rateFactor)
             let updates = Double(slots[index].step)
             arguments.bias_correction1 = Float(1 - pow(Double(settings.beta1), updates))
             arguments.bias_correction2 = Float(1 - pow(Double(settings.beta2), updates))

@@ -49,6 +49,10 @@ public final class Trainer<Task: TrainingTask> {
         self.arguments = arguments
         let named = task.model.namedParameters().filter(\.parameter.isTrainable)
         guard !named.isEmpty else { throw TrainingError.nothingTrainable }
+        for word in arguments.adamw.rateFactors.map(\.word)
+        where !named.contains(where: { $0.name.contains(word) }) {
+            throw TrainingError.nothingToScale(word)
+        }
         trainable = named.map(\.parameter)
         optimizer = AdamW(named, arguments.adamw)
         let perStep = arguments.trainBatchSize * arguments.gradientAccumulationSteps

@@ -72,6 +72,9 @@ public struct TrainingArguments: Sendable {
         try require(maxGradNorm.map { $0 > 0 } ?? true, "maxGradNorm", "above 0")
         try require(loggingSteps >= 1, "loggingSteps", "at least 1")
         try require(evalSteps.map { $0 >= 1 } ?? true, "evalSteps", "at least 1")
+        try require(
+            adamw.rateFactors.allSatisfy { $0.factor >= 0 && $0.factor.isFinite }, "rateFactors",
+            "at least 0")
     }
 }
 
@@ -82,6 +85,8 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
     case noExamples
     /// No parameter's name contains the word.
     case nothingFrozen(String)
+    /// No trained parameter's name contains the word of a rate factor.
+    case nothingToScale(String)
     case nothingTrainable
     /// A loss or gradient is infinite or not a number; the weights are those of the step before.
     case notFinite(what: String, step: Int, examples: [Int])
@@ -98,6 +103,8 @@ public enum TrainingError: Error, Equatable, CustomStringConvertible {
         case .noExamples: "there are no training examples"
         case .nothingFrozen(let word):
             "no parameter's name contains '\(word)', which was to be frozen"
+        case .nothingToScale(let word):
+            "no trained parameter's name contains '\(word)', whose learning rate was to be scaled"
         case .nothingTrainable: "every parameter is frozen: there is nothing to train"
         case .notFinite(let what, let step, let examples):
             "\(what) is infinite or not a number at step \(step), examples \(examples): the weights "

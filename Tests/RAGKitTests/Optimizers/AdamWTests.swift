@@ -103,6 +103,33 @@ import Testing
         #expect(optimizer.step == 10)
     }
 
+    /// The first word that a name contains decides; names without any keep the rate.
+    @Test func rateFactors() {
+        var numbers = SeededGenerator(seed: 6)
+        let parameters = Self.parameters(&numbers)
+        var settings = AdamW.Settings()
+        settings.rateFactors = [
+            .init("LayerNorm", 0), .init("layer.dense", 0.25), .init("bias", 9),
+        ]
+        let optimizer = AdamW(parameters, settings)
+        var references = parameters.map { Reference(.torch, $0.1.value.doubles) }
+        let factors = [0.25, 0.25, 0, 1]
+        for _ in 0..<3 {
+            var all = Gradients()
+            for (index, (_, parameter)) in parameters.enumerated() {
+                let value = Tensor.randomNormal(parameter.shape, using: &numbers)
+                all.add(Self.gradient(parameter, value))
+                references[index].update(value.doubles, rate: 0.02 * factors[index], decay: 0)
+            }
+            optimizer.update(all, learningRate: 0.02)
+        }
+        for (reference, (name, parameter)) in zip(references, parameters) {
+            expectClose(
+                parameter.value, reference.values, relative: 1e-5, ofRootMeanSquare: 1e-5, "\(name)"
+            )
+        }
+    }
+
     /// Parameters without gradient and frozen ones stay, bit for bit; one whose first gradient comes
     /// late starts its own count, as in torch.
     @Test(arguments: [AdamW.Variant.torch, .transformers])

@@ -153,6 +153,11 @@ import Testing
                 arguments: .plain { $0.frozen = ["offset", "slopp"] })
         }
         #expect(error == .nothingFrozen("slopp") && error?.description.contains("slopp") == true)
+        #expect(throws: TrainingError.nothingToScale("slopp")) {
+            _ = try Trainer(
+                LinearTask(), examples: LinearTask.examples,
+                arguments: .plain { $0.adamw.rateFactors = [.init("slopp", 2)] })
+        }
         #expect(throws: TrainingError.nothingTrainable) {
             _ = try Trainer(
                 LinearTask(), examples: LinearTask.examples,
