@@ -112,7 +112,8 @@ public struct Almanac: Sendable {
         }
         guard let answer = values.removeValue(forKey: question.attribute) else { return nil }
         var asked = [(question.template, answer)]
-        for attribute in values.keys.sorted().shuffled(using: &generator) where asked.count < count {
+        for attribute in values.keys.sorted().shuffled(using: &generator) where asked.count < count
+        {
             let wordings = wordings[thing.kind]?[attribute] ?? []
             if let wording = wordings.randomElement(using: &generator),
                 let value = values[attribute]
