@@ -139,8 +139,8 @@ struct DataOptions: ParsableArguments {
 }
 
 struct SearchOptions: ParsableArguments {
-    @Option(help: "How many documents are read for a question.")
-    var nDocs = 5
+    @Option(help: "How many documents are read for a question. [the checkpoint's own]")
+    var nDocs: Int?
 
     @Option(help: "Questions answered at a time.")
     var evalBatchSize = 8
@@ -161,10 +161,11 @@ struct SearchOptions: ParsableArguments {
     var noRepeatNgramSize: Int?
 
     @Option(help: "RAG-sequence: thorough or fast comparison of candidates. [the checkpoint's own]")
-    var sequenceDecoding: SequenceDecoding?
+    var sequenceDecoding: Comparison?
 
     func validate() throws {
-        guard nDocs >= 1, evalBatchSize >= 1, numBeams >= 1, minLength >= 0, maxLength >= 1 else {
+        guard nDocs ?? 1 >= 1, evalBatchSize >= 1, numBeams >= 1, minLength >= 0, maxLength >= 1
+        else {
             throw ValidationError(
                 "--n-docs, --eval-batch-size, --num-beams and --max-length are at least 1")
         }
@@ -190,4 +191,8 @@ struct SearchOptions: ParsableArguments {
     }
 }
 
-extension SequenceDecoding: ExpressibleByArgument {}
+enum Comparison: String, ExpressibleByArgument {
+    case thorough, fast
+
+    var decoding: SequenceDecoding { self == .fast ? .fast : .thorough }
+}

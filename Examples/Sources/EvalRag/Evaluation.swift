@@ -90,10 +90,10 @@ struct Evaluation {
             return try Prediction.read(file)
         }
         let model = try options.model.source(checkpoint).open(huggingFace: huggingFace)
-        if let decoding = options.search.sequenceDecoding {
-            model.configuration.sequenceDecoding = decoding
+        if let comparison = options.search.sequenceDecoding {
+            model.configuration.sequenceDecoding = comparison.decoding
         }
-        model.configuration.nDocs = options.search.nDocs
+        if let count = options.search.nDocs { model.configuration.nDocs = count }
         model.generation = options.search.settings(
             over: model.generation, huggingFace: huggingFace)
         var predictions: [Prediction] = []
@@ -113,13 +113,13 @@ struct Evaluation {
         let vectors = try ForwardContext.$current.withValue(.inference) {
             model.questionEncoder(try model.questionTokens(questions))
         }
-        let wanted = max(options.search.nDocs, cutoffs.last ?? 1)
+        let wanted = max(model.configuration.nDocs, cutoffs.last ?? 1)
         let found = try await model.retrieve(questions, vectors: vectors, count: wanted)
         guard !isRetrieval else {
             return zip(questions, found).map { Prediction(question: $0, found: $1) }
         }
         let answers = try await model.answer(
-            questions, count: options.search.nDocs, passages: found)
+            questions, count: model.configuration.nDocs, passages: found)
         return zip(answers, found).map { Prediction($0, found: $1) }
     }
 

@@ -52,15 +52,22 @@ struct Prediction {
             json["token_ids"] = .array(tokenIDs.map { .int(Int($0)) })
             json["score"] = .double(score)
         }
-        json["passages"] = .array(
-            passages.map {
+        let read = text == nil ? passages.count : posteriors.count
+        json["passages"] = Self.list(passages.prefix(read))
+        if text != nil { json["posteriors"] = .array(posteriors.map { .double($0) }) }
+        // Found for recall@k, but not read.
+        if read < passages.count { json["further_passages"] = Self.list(passages.dropFirst(read)) }
+        return json
+    }
+
+    private static func list(_ sources: ArraySlice<Source>) -> JSONValue {
+        .array(
+            sources.map {
                 [
                     "id": .int($0.id), "title": .string($0.title), "text": .string($0.text),
                     "score": .double($0.score),
                 ]
             })
-        if text != nil { json["posteriors"] = .array(posteriors.map { .double($0) }) }
-        return json
     }
 
     /// Reads a line that `json` was written to.
@@ -74,7 +81,7 @@ struct Prediction {
         }
         self.question = question
         text = json["text"]?.stringValue
-        self.passages = passages.map {
+        self.passages = (passages + (json["further_passages"]?.arrayValue ?? [])).map {
             Source(
                 id: $0["id"]?.intValue ?? 0, title: $0["title"]?.stringValue ?? "",
                 text: $0["text"]?.stringValue ?? "", score: $0["score"]?.doubleValue ?? 0)

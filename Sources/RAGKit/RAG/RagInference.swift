@@ -172,12 +172,12 @@ struct StreamedText {
     }
 
     /// The text without an end that may still change: a character of which bytes are missing, and
-    /// a space with fewer than three characters behind it, which the clean-up of punctuation and of
-    /// "n't" may take away.
+    /// a space with fewer than five characters behind it, which the clean-up of punctuation may take
+    /// away: "do n ' t" becomes "don't".
     private static func settled(_ text: Substring) -> Substring {
         var text = text
         while text.unicodeScalars.last == "\u{FFFD}" { text.unicodeScalars.removeLast() }
-        let end = text.suffix(3)
+        let end = text.suffix(5)
         return end.firstIndex(of: " ").map { text[..<$0] } ?? text
     }
 }

@@ -170,7 +170,8 @@ import Testing
         #expect(try left([2, 5, 6, 2], 2) == all.filter { $0 != 5 })
         #expect(try left([2, 5, 6, 7, 5, 6], 3) == all.filter { $0 != 7 })
         #expect(try left([2, 5, 6, 7, 5, 5], 3) == all)
-        #expect(try left([2], 2) == all)
+        #expect(try left([2], 2) == all && left([2], 1) == all.filter { $0 != 2 })
+        #expect(try left([5, 5], 2) == all.filter { $0 != 5 })
     }
 
     @Test func badWords() throws {
