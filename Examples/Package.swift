@@ -9,7 +9,10 @@ let swiftSettings: [SwiftSetting] = [
 let package = Package(
     name: "Examples",
     platforms: [.macOS(.v15)],
-    products: [.executable(name: "finetune-rag", targets: ["FinetuneRag"])],
+    products: [
+        .executable(name: "finetune-rag", targets: ["FinetuneRag"]),
+        .executable(name: "realm", targets: ["Realm"]),
+    ],
     dependencies: [
         .package(name: "RAGKit", path: ".."),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -23,6 +26,16 @@ let package = Package(
                 "ExampleSupport", "RAGKit",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "Realm",
+            dependencies: [
+                "ExampleSupport", "RAGKit",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "RealmTests", dependencies: ["Realm", "RAGKit"], exclude: ["Fixtures"],
             swiftSettings: swiftSettings),
     ]
 )
