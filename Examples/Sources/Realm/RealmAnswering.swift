@@ -109,7 +109,8 @@ public final class RealmAnswering: TrainingTask {
                 let body = joint.ids[joint.passage]
                 let right = prepared.answers[question].flatMap { answer in
                     occurrences(of: answer, in: Array(body)).map {
-                        joint.passage.lowerBound + $0...joint.passage.lowerBound + $0 + answer.count - 1
+                        joint.passage.lowerBound + $0...joint.passage.lowerBound + $0 + answer.count
+                            - 1
                     }
                 }
                 places.append((inputs.ids.count, inputs.row, joint.passage, right))
@@ -121,10 +122,8 @@ public final class RealmAnswering: TrainingTask {
             spans.append(places, width: realm.reader.configuration.maxSpanWidth)
         }
         let batch = TokenBatch(inputs.ids, typeIDs: inputs.types)
-        let own = realm.reader.spans(realm.reader.bert(batch), spans)
-        let ofPassage = relevance.reshaped([relevance.count])
-            .rows(spans.sequence.map { passages[Int($0)] })
-        return (own + ofPassage, spans, batch)
+        let ofPassages = relevance.reshaped([relevance.count]).rows(passages)
+        return (realm.reader.spanScores(batch, spans, relevance: ofPassages), spans, batch)
     }
 }
 

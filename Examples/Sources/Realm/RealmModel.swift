@@ -115,6 +115,27 @@ public final class RealmReader: Module {
         return words.logProbabilities(bert(inputs).rows(rows), targets: targets)
             .reshaped([targets.count / documents, documents])
     }
+
+    /// The same for texts with their passages, a text's together.
+    public func logProbabilities(
+        _ texts: [MaskedText], _ passages: [Passage], _ input: RealmInput
+    ) -> Tensor {
+        let documents = passages.count / max(texts.count, 1)
+        let joint = passages.enumerated().map { place, passage in
+            input.joint(texts[place / documents].ids, passage)
+        }
+        return logProbabilities(
+            TokenBatch(joint.map(\.ids), typeIDs: joint.map(\.types)),
+            hiding: texts.map(\.hidden))
+    }
+
+    /// The score of every span: what it is itself, and how relevant its passage is.
+    ///
+    /// - Parameter relevance: of each joint sequence, `[inputs.count]`.
+    /// - Returns: `[spans]`.
+    public func spanScores(_ inputs: TokenBatch, _ spans: Spans, relevance: Tensor) -> Tensor {
+        self.spans(bert(inputs), spans) + relevance.rows(spans.sequence)
+    }
 }
 
 /// How text and passages become ids.

@@ -22,9 +22,6 @@ public final class RealmPretraining: TrainingTask {
     public var policy = CandidatePolicy(count: 5, includesNullDocument: true)
     public var scorer: RelevanceScorer
     public var marginalization = Marginalization.token
-    /// Reads the passage that the text was taken from instead of others: how a model made from
-    /// nothing learns to copy. In earnest that passage is never among the candidates.
-    public var readsSource = false
 
     /// - Throws: `TrainingError` when the retriever cannot be refreshed and should be.
     public init(
@@ -60,13 +57,12 @@ public final class RealmPretraining: TrainingTask {
             RetrievalQuery(
                 text: input.tokenizer.decode(text.ids),
                 vector: vectors.detached.slice(index..<index + 1).reshaped([vectors.dim(1)]),
-                excluded: readsSource ? [] : [text.source.id])
+                excluded: [text.source.id])
         }
-        let candidates =
-            readsSource
-            ? Candidates(texts.map { [RetrievedPassage(passage: $0.source, score: 0)] })
-            : try await (policy ?? self.policy).candidates(for: queries, from: retriever)
-        return Prepared(texts: texts, vectors: vectors, candidates: candidates)
+        return Prepared(
+            texts: texts, vectors: vectors,
+            candidates: try await (policy ?? self.policy).candidates(
+                for: queries, from: retriever))
     }
 
     public func loss(_ prepared: Prepared) throws -> TrainingLoss {
@@ -88,10 +84,8 @@ public final class RealmPretraining: TrainingTask {
 
     /// `log p(yₜ | z, x)`: `[hiddenTokens, documents]`.
     public func tokenLogProbabilities(_ prepared: Prepared) -> Tensor {
-        let joint = prepared.candidates.map { input.joint(prepared.texts[$0].ids, $1.passage) }
-        return realm.reader.logProbabilities(
-            TokenBatch(joint.map(\.ids), typeIDs: joint.map(\.types)),
-            hiding: prepared.texts.map(\.hidden))
+        realm.reader.logProbabilities(
+            prepared.texts, prepared.candidates.map { $1.passage }, input)
     }
 
     /// Where each text's hidden tokens begin, and at last their number.

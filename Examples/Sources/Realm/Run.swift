@@ -47,16 +47,21 @@ struct Run {
         bert.hiddenDropoutProb = 0
         bert.attentionProbsDropoutProb = 0
         // With BERT's own 0.02 a model this small is slow to begin to copy from what it reads.
-        bert.initializerRange = 0.08
+        var readerBert = bert
+        readerBert.initializerRange = 0.08
         var embedder = RealmEmbedder.Configuration(bert: bert)
         embedder.projection = options.projection
         embedder.pooling = .mean
-        var reader = RealmReader.Configuration(bert: bert)
+        var reader = RealmReader.Configuration(bert: readerBert)
         reader.spanHiddenSize = options.hiddenSize
         reader.maxSpanWidth = 6
         realm = RealmModel(embedder, reader: reader)
         var random = SeededGenerator(seed: options.seed)
         realm.initialize(using: &random)
+        setSinusoidalPositions(of: realm.reader, deviation: readerBert.initializerRange)
+        addIdentity(to: realm.reader) {
+            $0.contains(".attention.") || $0.contains(".transform.dense.")
+        }
         realm.passages.shareValues(of: realm.questions)
         input = try RealmInput(tokenizer: tokenizer, limit: bert.maxPositionEmbeddings)
         // Normalized vectors have products as large as they are long.
@@ -81,18 +86,18 @@ struct Run {
         var rows = [("random weights", try await measure(task, hidden))]
 
         try await startEmbedders()
-        try await startReader(task)
+        try await startReader()
         try retriever.publish(IndexVersion(index: FlatIndex(passageVectors()), number: 1))
         rows.append(("warm starts", try await measure(task, hidden)))
 
-        _ = try await fit(task, training, "pre-training", options.steps, options.learningRate)
+        try await fit(task, training, "pre-training", options.steps, options.learningRate)
         rows.append(("pre-training", try await measure(task, hidden)))
 
         let answering = RealmAnswering(
             realm, input: input, retriever: retriever, scorer: scorer)
         let test = Array(questions.test.prefix(options.nTest))
         let before = try await score(answering, test)
-        _ = try await fit(
+        try await fit(
             answering, questions.train, "answers", options.answerSteps, options.warmupLearningRate)
         let after = try await score(answering, test)
         show(rows, before, after, seconds: Date().timeIntervalSince(start))
@@ -112,17 +117,17 @@ struct Run {
             questionEncoder: realm.questions, questionTokenizer: input.tokenizer,
             contextEncoder: realm.passages, contextTokenizer: input.tokenizer,
             temperature: Float(options.projection).squareRoot())
-        _ = try await fit(
+        try await fit(
             task, clozePairs(passages, using: &random), "warm start, embedders", options.ictSteps,
             options.warmupLearningRate, batchSize: 48)
     }
 
-    private func startReader(_ task: RealmPretraining) async throws {
-        let copying = try RealmPretraining(
-            realm, input: input, retriever: task.retriever, scorer: scorer, refresh: .never)
-        copying.readsSource = true
-        _ = try await fit(
-            copying, training, "warm start, reader", options.copySteps, options.warmupLearningRate,
+    private func startReader() async throws {
+        let words = Set(training.flatMap { $0.text.split(separator: " ").map(String.init) })
+        let task = CopyingTask(
+            realm.reader, input: input, words: words.sorted(), steps: options.copySteps)
+        try await fit(
+            task, training, "warm start, reader", options.copySteps, options.warmupLearningRate,
             batchSize: 32)
     }
 

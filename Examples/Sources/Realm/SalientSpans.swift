@@ -65,7 +65,7 @@ public struct Chunk: Sendable {
     }
 }
 
-/// A text with one span hidden.
+/// A text with some of its words hidden.
 public struct MaskedText: Sendable {
     /// The ids without special tokens around them, `[MASK]` in place of what is hidden.
     public let ids: [Int32]
@@ -81,22 +81,39 @@ public struct MaskedText: Sendable {
         _ chunk: Chunk, finders: [any SpanFinder], input: RealmInput,
         using generator: inout some RandomNumberGenerator
     ) {
-        let text = chunk.text
-        let salient = finders.flatMap { $0.spans(in: text) }
-            .filter { !chunk.title.contains(text[$0]) }
-        let words = text.ranges(of: /\w+/)
+        let salient = finders.flatMap { $0.spans(in: chunk.text) }
+            .filter { !chunk.title.contains(chunk.text[$0]) }
+        let words = chunk.text.ranges(of: /\w+/)
         let random = words.indices.randomElement(using: &generator).map { first in
             let last = min(words.count - 1, first + Int.random(in: 0...1, using: &generator))
             return words[first].lowerBound..<words[last].upperBound
         }
         guard let span = salient.randomElement(using: &generator) ?? random else { return nil }
-        // Cut at word boundaries, pieces tokenize like the whole.
-        let before = input.tokenizer.ids(of: chunk.title + ": " + text[..<span.lowerBound])
-        let labels = input.tokenizer.ids(of: String(text[span]))
-        let after = input.tokenizer.ids(of: String(text[span.upperBound...]))
-        ids = before + labels.map { _ in input.mask } + after
-        guard ids.count <= input.limit - 3 else { return nil }
-        hidden = (Array(before.count + 1..<before.count + 1 + labels.count), labels)
+        self.init(chunk, hiding: [span], input: input)
+    }
+
+    /// Hides `spans` of a chunk's text: in order, apart from each other, at word boundaries, where
+    /// pieces tokenize like the whole.
+    ///
+    /// - Returns: nil if the text is too long to be read whole.
+    public init?(_ chunk: Chunk, hiding spans: [Range<String.Index>], input: RealmInput) {
+        var ids = input.tokenizer.ids(of: chunk.title + ": ")
+        var hidden: (positions: [Int], labels: [Int32]) = ([], [])
+        var next = chunk.text.startIndex
+        for span in spans {
+            ids += input.tokenizer.ids(of: String(chunk.text[next..<span.lowerBound]))
+            let labels = input.tokenizer.ids(of: String(chunk.text[span]))
+            hidden.positions += (1...max(labels.count, 1)).map { ids.count + $0 }
+            hidden.labels += labels
+            ids += labels.map { _ in input.mask }
+            next = span.upperBound
+        }
+        ids += input.tokenizer.ids(of: String(chunk.text[next...]))
+        guard ids.count <= input.limit - 3, hidden.positions.count == hidden.labels.count,
+            !hidden.labels.isEmpty
+        else { return nil }
+        self.ids = ids
+        self.hidden = hidden
         source = chunk.source
     }
 }

@@ -24,7 +24,8 @@ public final class SpanHead: Module {
     public func callAsFunction(_ hidden: Tensor, _ spans: Spans) -> Tensor {
         let both = ends(hidden)  // row i holds its part as a first, then as a last token
         let halves = both.reshaped([2 * both.dim(0), both.dim(1) / 2])
-        let sum = halves.rows(spans.first.map { 2 * $0 }) + halves.rows(spans.last.map { 2 * $0 + 1 })
+        let sum =
+            halves.rows(spans.first.map { 2 * $0 }) + halves.rows(spans.last.map { 2 * $0 + 1 })
         return score(norm(sum.relu())).reshaped([spans.first.count])
     }
 }
