@@ -6,6 +6,17 @@ let swiftSettings: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
+/// A program in a folder of its own.
+func program(_ target: String) -> Target {
+    .executableTarget(
+        name: target,
+        dependencies: [
+            "ExampleSupport", "RAGKit",
+            .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        ],
+        swiftSettings: swiftSettings)
+}
+
 let package = Package(
     name: "Examples",
     platforms: [.macOS(.v15)],
@@ -13,6 +24,7 @@ let package = Package(
         .executable(name: "finetune-rag", targets: ["FinetuneRag"]),
         .executable(name: "eval-rag", targets: ["EvalRag"]),
         .executable(name: "answer", targets: ["Answer"]),
+        .executable(name: "realm", targets: ["Realm"]),
     ],
     dependencies: [
         .package(name: "RAGKit", path: ".."),
@@ -21,26 +33,12 @@ let package = Package(
     targets: [
         .target(
             name: "ExampleSupport", dependencies: ["RAGKit"], swiftSettings: swiftSettings),
-        .executableTarget(
-            name: "FinetuneRag",
-            dependencies: [
-                "ExampleSupport", "RAGKit",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ],
-            swiftSettings: swiftSettings),
-        .executableTarget(
-            name: "EvalRag",
-            dependencies: [
-                "ExampleSupport", "RAGKit",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ],
-            swiftSettings: swiftSettings),
-        .executableTarget(
-            name: "Answer",
-            dependencies: [
-                "ExampleSupport", "RAGKit",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ],
+        program("FinetuneRag"),
+        program("EvalRag"),
+        program("Answer"),
+        program("Realm"),
+        .testTarget(
+            name: "RealmTests", dependencies: ["Realm", "RAGKit"], exclude: ["Fixtures"],
             swiftSettings: swiftSettings),
     ]
 )

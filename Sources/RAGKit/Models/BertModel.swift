@@ -15,6 +15,9 @@ public final class BertModel: Module {
         layers = (0..<configuration.numHiddenLayers).map { _ in BertLayer(configuration) }
     }
 
+    /// The table of word vectors, `[vocabulary, hidden]`: what a masked-language-model head shares.
+    public var wordEmbeddings: Parameter { embeddings.words.weight }
+
     /// - Parameter layerCount: how many layers to run; all by default.
     /// - Returns: the states after the last layer run, `[totalTokens, hidden]`.
     public func callAsFunction(_ batch: TokenBatch, layerCount: Int? = nil) -> Tensor {

@@ -82,6 +82,17 @@ extension Tensor {
     }
 }
 
+extension Tensor {
+    /// The sum of each segment's rows: `[rows, width]` → `[segments, width]`.
+    ///
+    /// - Parameter offsets: where each segment begins, and at last the number of rows. An empty
+    ///   segment gives zeros.
+    public func segmentSums(offsets: [Int]) -> Tensor {
+        let lengths = zip(offsets.dropFirst(), offsets).map { Float($0 - $1) }
+        return segmentMeans(offsets: offsets) * Tensor(lengths, shape: [lengths.count, 1])
+    }
+}
+
 /// Stops at an index out of range, before it becomes an address.
 func check(_ indices: [Int32], below limit: Int, _ caller: String) {
     for index in indices where index < 0 || Int(index) >= limit {

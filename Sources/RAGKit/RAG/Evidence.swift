@@ -1,30 +1,23 @@
 /// The documents found for a batch of questions, ready for the generator: `documents` for each
 /// question, in one order throughout.
 public struct Evidence: Sendable {
-    /// What was found for each question, best first; may be fewer than `documents`.
-    public let passages: [[RetrievedPassage]]
-    /// How many documents each question has; where fewer were found, the first stands in for the
-    /// others with probability 0.
-    public let documents: Int
+    /// What was found for each question.
+    public let candidates: Candidates
     /// What the generator reads: `questions · documents` sequences, a question's together.
     public let contexts: TokenBatch
     /// Scores given by the caller, or by the retriever where nothing better is known.
     let givenScores: [[Float]]?
     /// What the context encoder reads: each different passage once.
     let contextEncoderInputs: TokenBatch?
-    /// For each question and document, its row among the different passages.
-    let passageRows: [Int32]
 
     init(
-        passages: [[RetrievedPassage]], documents: Int, contexts: TokenBatch,
-        givenScores: [[Float]]?, contextEncoderInputs: TokenBatch?, passageRows: [Int32]
+        candidates: Candidates, contexts: TokenBatch, givenScores: [[Float]]?,
+        contextEncoderInputs: TokenBatch?
     ) {
-        self.passages = passages
-        self.documents = documents
+        self.candidates = candidates
         self.contexts = contexts
         self.givenScores = givenScores
         self.contextEncoderInputs = contextEncoderInputs
-        self.passageRows = passageRows
     }
 
     /// Evidence of token ids that were made elsewhere.
@@ -41,13 +34,15 @@ public struct Evidence: Sendable {
                 + "questions of \(documents) documents")
         let unnamed = RetrievedPassage(
             passage: Passage(id: 0, title: "", text: ""), score: 0)
+        let lists = (0..<contexts.count / documents).map { _ in
+            Array(repeating: unnamed, count: documents)
+        }
         self.init(
-            passages: (0..<contexts.count / documents).map { _ in
-                Array(repeating: unnamed, count: documents)
-            },
-            documents: documents, contexts: contexts, givenScores: nil,
-            contextEncoderInputs: contextEncoderInputs,
-            passageRows: (0..<contexts.count).map { Int32($0) })
+            candidates: Candidates(
+                lists: lists, documents: documents,
+                different: lists.flatMap { $0.map(\.passage) },
+                rows: (0..<contexts.count).map { Int32($0) }),
+            contexts: contexts, givenScores: nil, contextEncoderInputs: contextEncoderInputs)
     }
 
     /// Evidence of token ids and scores that were made elsewhere.
@@ -63,30 +58,17 @@ public struct Evidence: Sendable {
             "Evidence: \(contexts.count) contexts for scores \(scores.map(\.count))")
         let unnamed = RetrievedPassage(passage: Passage(id: 0, title: "", text: ""), score: 0)
         self.init(
-            passages: scores.map { $0.map { _ in unnamed } }, documents: documents,
-            contexts: contexts, givenScores: scores, contextEncoderInputs: nil,
-            passageRows: [])
+            candidates: Candidates(scores.map { $0.map { _ in unnamed } }), contexts: contexts,
+            givenScores: scores, contextEncoderInputs: nil)
     }
 
+    /// What was found for each question, best first; may be fewer than `documents`.
+    public var passages: [[RetrievedPassage]] { candidates.lists }
+    /// How many documents each question has; where fewer were found, the first stands in for the
+    /// others with probability 0.
+    public var documents: Int { candidates.documents }
     /// The number of questions.
-    public var count: Int { passages.count }
-
-    /// The passage at place `document` of `question`, or the one that stands in for it.
-    func passage(_ question: Int, _ document: Int) -> RetrievedPassage {
-        let list = passages[question]
-        return document < list.count ? list[document] : list[0]
-    }
-
-    /// 0 where a document was found, and where one stands in a number so low that its probability
-    /// is 0 (finite, since -∞ times 0 is not a number): added to scores.
-    var missingMask: Tensor? {
-        guard passages.contains(where: { $0.count < documents }) else { return nil }
-        return Tensor(
-            passages.flatMap { list in
-                (0..<documents).map { $0 < list.count ? 0 : -1e30 }
-            },
-            shape: [count, documents])
-    }
+    public var count: Int { candidates.count }
 }
 
 extension RagModel {
@@ -134,35 +116,18 @@ extension RagModel {
                 vector: vectors.detached.slice(index..<index + 1).reshaped([vectors.dim(1)]),
                 excluded: excluding?[index] ?? [])
         }
-        let found = try await retriever.passages(for: queries, count: count)
-        try check(found, questions: questions.count, count: count)
-        return found
-    }
-
-    /// Stops where a retriever of somebody's own returned what it must not.
-    private func check(_ found: [[RetrievedPassage]], questions: Int, count: Int) throws {
-        guard found.count == questions else {
-            throw RetrievalError.brokenPromise(
-                "\(found.count) lists of passages for \(questions) questions")
-        }
+        let found = try await retriever.checkedPassages(for: queries, count: count)
         for (question, list) in found.enumerated() {
-            func broken(_ what: String) -> RetrievalError {
-                .brokenPromise("\(what), for question \(question)")
-            }
-            guard list.count <= count else {
-                throw broken("\(list.count) passages where \(count) were asked for")
-            }
-            for passage in list {
-                guard passage.score.isFinite else {
-                    throw broken("passage \(passage.passage.id) has the score \(passage.score)")
+            for found in list {
+                guard let vector = found.vector, vector.count != questionEncoder.dimension else {
+                    continue
                 }
-                if let vector = passage.vector, vector.count != questionEncoder.dimension {
-                    throw broken(
-                        "passage \(passage.passage.id) has a vector of \(vector.count) numbers, "
-                            + "expected \(questionEncoder.dimension)")
-                }
+                throw RetrievalError.brokenPromise(
+                    "passage \(found.passage.id) has a vector of \(vector.count) numbers, "
+                        + "expected \(questionEncoder.dimension), for question \(question)")
             }
         }
+        return found
     }
 
     /// Makes generator and context-encoder inputs from the passages of each question.
@@ -189,33 +154,19 @@ extension RagModel {
         }
         if let count, count < 1 { throw RetrievalError.invalidCount(count) }
         let limit = count ?? passages.map(\.count).max() ?? 0
-        let lists = passages.map { Array($0.prefix(limit)) }
-        let documents = lists.map(\.count).max() ?? 0
+        let candidates = Candidates(passages.map { Array($0.prefix(limit)) })
         let read = questions.map(questionForGenerator)
         let settings = generatorSettings
-        var contexts = TokenBatch()
-        var rows: [Int32] = []
-        var rowOfPassage: [Passage: Int32] = [:]
-        var different: [Passage] = []
-        for (question, list) in zip(read, lists) {
-            for document in 0..<documents {
-                let passage = (document < list.count ? list[document] : list[0]).passage
-                contexts.append(contextBuilder.ids(passage, question, settings))
-                if rowOfPassage[passage] == nil {
-                    rowOfPassage[passage] = Int32(different.count)
-                    different.append(passage)
-                }
-                rows.append(rowOfPassage[passage] ?? 0)
-            }
-        }
+        let contexts = TokenBatch(
+            candidates.map { contextBuilder.ids($1.passage, read[$0], settings) })
         let encoderInputs = try contextParts().map { encoder, tokenizer in
             let encoding = PassageEncoder(tokenizer: tokenizer)
-            return TokenBatch(different.map { encoding.ids(of: $0, for: encoder) })
+            return TokenBatch(candidates.different.map { encoding.ids(of: $0, for: encoder) })
         }
         return Evidence(
-            passages: lists, documents: documents, contexts: contexts,
+            candidates: candidates, contexts: contexts,
             givenScores: scores.map { $0.map { Array($0.prefix(limit)) } },
-            contextEncoderInputs: encoderInputs, passageRows: rows)
+            contextEncoderInputs: encoderInputs)
     }
 
     /// The configuration without lengths that the generator cannot take.
@@ -245,44 +196,19 @@ extension RagModel {
     public func documentScores(
         _ vectors: Tensor, _ evidence: Evidence, usesIndexVectors: Bool = false
     ) throws -> Tensor {
-        let shape = [evidence.count, evidence.documents]
-        let scores: Tensor
+        let candidates = evidence.candidates
         if let given = evidence.givenScores {
-            scores = Tensor(
-                given.flatMap { list in
-                    (0..<evidence.documents).map { $0 < list.count ? list[$0] : 0 }
-                }, shape: shape)
-        } else if let inputs = evidence.contextEncoderInputs, !usesIndexVectors,
+            let numbers = given.flatMap { list in
+                (0..<candidates.documents).map { $0 < list.count ? list[$0] : 0 }
+            }
+            return candidates.masked(
+                Tensor(numbers, shape: [candidates.count, candidates.documents]))
+        }
+        if let inputs = evidence.contextEncoderInputs, !usesIndexVectors,
             let encoder = try contextParts()?.encoder
         {
-            scores = products(vectors, encoder(inputs).rows(evidence.passageRows), evidence)
-        } else if let constants = indexVectors(evidence) {
-            scores = products(vectors, constants, evidence)
-        } else {
-            scores = Tensor(
-                (0..<evidence.count).flatMap { question in
-                    (0..<evidence.documents).map { evidence.passage(question, $0).score }
-                }, shape: shape)
+            return candidates.scores(vectors, vectors: encoder(inputs))
         }
-        return evidence.missingMask.map { scores + $0 } ?? scores
-    }
-
-    /// Question · document for each pair: documents are `[questions · documents, dimension]`.
-    private func products(_ vectors: Tensor, _ documents: Tensor, _ evidence: Evidence) -> Tensor {
-        let repeated = vectors.rows(
-            (0..<evidence.count).flatMap { repeatElement(Int32($0), count: evidence.documents) })
-        return repeated.dotRows(documents).reshaped([evidence.count, evidence.documents])
-    }
-
-    /// The retriever's vectors, one row for each question and document, if it gave them all.
-    private func indexVectors(_ evidence: Evidence) -> Tensor? {
-        var rows: [Tensor] = []
-        for question in 0..<evidence.count {
-            for document in 0..<evidence.documents {
-                guard let vector = evidence.passage(question, document).vector else { return nil }
-                rows.append(vector.detached.reshaped([1, vector.count]))
-            }
-        }
-        return rows.isEmpty ? nil : .concatenated(rows)
+        return candidates.scores(vectors)
     }
 }

@@ -1,11 +1,3 @@
-/// How the documents' probabilities enter the likelihood of an answer.
-public enum Marginalization: String, Sendable {
-    /// Each token may come from another document: RAG-token.
-    case token
-    /// One document is behind the whole answer: RAG-sequence.
-    case sequence
-}
-
 /// How RAG-sequence compares the answers that a question's documents suggest.
 ///
 /// Source: Lewis et al. 2020, arXiv:2005.11401, section 2.5.

@@ -81,7 +81,9 @@ struct TargetLayout {
     }
 
     /// Sums `[tokens]` by question: `[questions]`.
-    func sumOverTokens(_ values: Tensor) -> Tensor { Self.sums(values, offsets) }
+    func sumOverTokens(_ values: Tensor) -> Tensor {
+        values.reshaped([values.count, 1]).segmentSums(offsets: offsets).reshaped([questions])
+    }
 
     /// Sums decoder rows by question and document: `[questions, documents]`.
     func sumOverRows(_ values: Tensor) -> Tensor {
@@ -89,12 +91,7 @@ struct TargetLayout {
         for question in 0..<questions {
             for _ in 0..<documents { starts.append(starts[starts.count - 1] + length(question)) }
         }
-        return Self.sums(values, starts).reshaped([questions, documents])
-    }
-
-    private static func sums(_ values: Tensor, _ offsets: [Int]) -> Tensor {
-        let lengths = zip(offsets.dropFirst(), offsets).map { Float($0 - $1) }
-        let means = values.reshaped([values.count, 1]).segmentMeans(offsets: offsets)
-        return means.reshaped([lengths.count]) * Tensor(lengths, shape: [lengths.count])
+        return values.reshaped([values.count, 1]).segmentSums(offsets: starts)
+            .reshaped([questions, documents])
     }
 }

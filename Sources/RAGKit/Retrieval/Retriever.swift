@@ -44,6 +44,7 @@ public struct RetrievedPassage: Sendable {
 ///
 /// For each query it returns at most `count` passages, best first, no passage twice and none that is
 /// excluded; fewer only when there are no more. It may be called from several tasks at once.
+/// `RetrieverContract` checks it.
 public protocol Retriever: Sendable {
     /// What queries must hold.
     var needs: QueryNeeds { get }
@@ -89,6 +90,8 @@ public enum RetrievalError: Error, Equatable, CustomStringConvertible {
     case invalidCount(Int)
     /// The index has another number of vectors than the knowledge base has passages.
     case countMismatch(passages: Int, vectors: Int)
+    /// There is no passage for a query: all are excluded, or there are none.
+    case noPassages(query: Int)
     /// The retriever returned something that its promise excludes.
     case brokenPromise(String)
 
@@ -104,6 +107,9 @@ public enum RetrievalError: Error, Equatable, CustomStringConvertible {
         case .countMismatch(let passages, let vectors):
             "the index has \(vectors) vectors for \(passages) passages: make it anew from this "
                 + "knowledge base"
+        case .noPassages(let query):
+            "there is no passage for query \(query): all are excluded, or there are none; exclude "
+                + "fewer, or let the candidates hold the null document"
         case .brokenPromise(let promise):
             "the retriever broke a promise: \(promise)"
         }

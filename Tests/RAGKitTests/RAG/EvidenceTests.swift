@@ -12,7 +12,7 @@ import Testing
         #expect(evidence.contexts.count == 9 && evidence.count == 3 && evidence.documents == 3)
         let (encoder, tokenizer) = try #require(try model.contextParts())
         for (place, id) in TinyRag.lists.flatMap({ $0 }).enumerated() {
-            let row = Int(evidence.passageRows[place])
+            let row = Int(evidence.candidates.rows[place])
             let expected = PassageEncoder(tokenizer: tokenizer)
                 .ids(of: TinyRag.passages[id], for: encoder)
             #expect(evidence.contextEncoderInputs.map { Array($0[row]) } == expected)

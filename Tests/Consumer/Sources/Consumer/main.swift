@@ -36,3 +36,17 @@ try #"{"question": "What does the otter eat?", "answers": ["fish"]}"#
 try await readmeExample(
     checkpoint: folder.appending(path: "model"),
     encoder: folder.appending(path: "model/ctx_encoder"), texts: texts, run: folder)
+
+// A model of one's own, by the guide: an operator, modules, a retriever and a task.
+try await checkRetriever()
+let x = Tensor([-40, 0.5, 20], shape: [3]).variable()
+let slopes = gradients(of: x.softCapped(at: 30).sum(), for: [x])[0].elements
+let expected = [-40, 0.5, 20].map { 1 - pow(tanh($0 / 30), 2) }
+guard zip(slopes, expected).allSatisfy({ abs(Double($0) - $1) < 1e-5 }) else {
+    fatalError("the gradient of softCapped is \(slopes), expected \(expected)")
+}
+let ownLosses = try await trainOwnModel()
+print("own model: ", ownLosses)
+guard ownLosses.count == 3, ownLosses.allSatisfy(\.isFinite), ownLosses[2] < ownLosses[0] else {
+    fatalError("three finite losses were expected, the last below the first")
+}
