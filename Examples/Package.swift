@@ -9,7 +9,11 @@ let swiftSettings: [SwiftSetting] = [
 let package = Package(
     name: "Examples",
     platforms: [.macOS(.v15)],
-    products: [.executable(name: "finetune-rag", targets: ["FinetuneRag"])],
+    products: [
+        .executable(name: "finetune-rag", targets: ["FinetuneRag"]),
+        .executable(name: "marge", targets: ["Marge"]),
+        .executable(name: "fid", targets: ["Fid"]),
+    ],
     dependencies: [
         .package(name: "RAGKit", path: ".."),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -23,6 +27,23 @@ let package = Package(
                 "ExampleSupport", "RAGKit",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "Marge",
+            dependencies: [
+                "ExampleSupport", "RAGKit",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "Fid",
+            dependencies: [
+                "ExampleSupport", "RAGKit",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ExamplesTests", dependencies: ["Fid", "Marge", "RAGKit"],
             swiftSettings: swiftSettings),
     ]
 )
