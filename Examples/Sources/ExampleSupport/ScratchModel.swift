@@ -1,5 +1,4 @@
 import Foundation
-import Foundation
 import RAGKit
 
 /// The sizes of models made from nothing.

@@ -6,7 +6,7 @@ import RAGKit
 struct Fid: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "fid",
-        abstract: "Fusion-in-decoder beside RAG-token, from the same start and with the same budget.",
+        abstract: "Fusion-in-decoder beside RAG-token: the same start, the same budget.",
         discussion: """
             Makes one small model from nothing on the bundled almanac and warms it up: the encoders
             to find a question's passage, the generator to answer from one passage. Then two copies

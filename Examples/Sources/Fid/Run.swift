@@ -31,11 +31,13 @@ struct Run {
         let rag = try copy(of: model, retriever)
         let fusion = FusionInDecoder(rag: try copy(of: model, retriever))
         var rows: [Row] = []
-        rows.append(Row("RAG-token, before", try await RagEvaluator().scores(of: rag, on: test)))
+        var evaluator = RagEvaluator()
+        evaluator.cutoffs = [options.nDocs]
+        rows.append(Row("RAG-token, before", try await evaluator.scores(of: rag, on: test)))
         rows.append(Row("fusion-in-decoder, before", try await fusion.scores(on: test)))
         let ragSeconds = try await train(RagTrainingTask(rag), training, "RAG-token")
         let fusionSeconds = try await train(FusionTask(fusion), training, "fusion-in-decoder")
-        rows.append(Row("RAG-token, after", try await RagEvaluator().scores(of: rag, on: test)))
+        rows.append(Row("RAG-token, after", try await evaluator.scores(of: rag, on: test)))
         rows.append(Row("fusion-in-decoder, after", try await fusion.scores(on: test)))
         rows[2].seconds = ragSeconds
         rows[3].seconds = fusionSeconds
@@ -53,10 +55,12 @@ struct Run {
         arguments.learningRate = options.warmupLearningRate / 2
         arguments.maxSteps = options.warmupRetrieverSteps
         var random = SeededGenerator(seed: options.seed)
-        let pairs = (0..<options.warmupRetrieverSteps * options.warmupBatchSize).compactMap { _ in
-            almanac.questions.randomElement(using: &random)
-                .flatMap { almanac.rewritten($0, using: &random) }
-                .map { InBatchNegativesTask.Pair(question: $0.question, passage: $0.passage) }
+        let pairs = (0..<options.warmupRetrieverSteps * options.warmupBatchSize).compactMap {
+            _ -> InBatchNegativesTask.Pair? in
+            guard let question = almanac.questions.randomElement(using: &random),
+                let reading = almanac.rewritten(question, using: &random)
+            else { return nil }
+            return .init(question: reading.questions[0].question, passage: reading.passage)
         }
         let encoders = try Trainer(
             InBatchNegativesTask(
@@ -139,8 +143,13 @@ struct Run {
                         rounded(row.scores.f1), row.seconds.map(rounded) ?? "",
                     ]
                 }))
-        let recall = rows[0].scores.recall[5].map { "; the passage is among the first five in \(rounded($0))%" }
-        print("\n\(options.maxSteps) steps each\(recall ?? ""); \(rounded(seconds)) s in all")
+        let recall = rounded(rows[0].scores.recall[options.nDocs] ?? 0)
+        print(
+            """
+
+            \(options.maxSteps) steps each; \(recall)% of the questions have their passage among \
+            the \(options.nDocs) read; \(rounded(seconds)) s in all
+            """)
     }
 }
 

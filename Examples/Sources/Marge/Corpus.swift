@@ -2,83 +2,107 @@ import ExampleSupport
 import Foundation
 import RAGKit
 
-/// The almanac's things in two wordings, four of five for training, and what is measured on them.
+/// The almanac in its two wordings: what a model is trained on, and what is measured on it.
 struct Corpus {
-    /// Both wordings of each thing, one after the other.
-    let training: [MargeDocument]
-    let heldOut: [MargeDocument]
     let vocabularySize: Int
-    /// The longest document, in tokens.
-    let longest: Int
-    /// For each document held out, its sibling and others of the kind in the other wording.
-    private let evidence: [[Int]]
+    /// The longest document that may come, in tokens.
+    let maxTokens = 160
+    /// The documents of the almanac as it is, both wordings of each thing one after the other.
+    private var documents: [MargeDocument] = []
+    /// Documents of things held out; each has its sibling in the evidence, and those of others.
+    private let batches: [MargeBatch]
+    private let almanac: Almanac
+    private let kinds: [String]
+    private let words: [String]
+    private let tokenizer: any Tokenizer
 
     static let metrics = [
         "loss", "loss_weighed_alike", "loss_without_evidence", "sibling_train", "sibling_held_out",
     ]
 
-    /// - Throws: `DatasetError`, or what reading the passages throws.
-    init(directory: URL, seed: UInt64) throws {
-        let almanac = try Almanac(directory: directory)
-        let wordings = try ["passages.tsv", "passages-b.tsv"].map { name in
-            let file = directory.appendingPathComponent(name)
-            let texts = try PassageReader(format: .tsv).read(file).documents.map(\.text)
-            guard texts.count == almanac.things.count else {
-                throw DatasetError.countMismatch(
-                    sources: file.path, sourceCount: texts.count,
-                    targets: directory.appendingPathComponent("things.jsonl").path,
-                    targetCount: almanac.things.count)
-            }
-            return texts
-        }
-        let tokenizer = try ByteBPETrainer(vocabularySize: 4000, minimumFrequency: 1).train(
-            on: wordings.flatMap { $0.map { " " + $0 } })
-        vocabularySize = tokenizer.vocabularySize
-
-        var shards: [String: Int] = [:]
-        var training: [MargeDocument] = []
-        var heldOut: [MargeDocument] = []
-        for (index, thing) in almanac.things.enumerated() {
-            let shard = shards[thing.kind, default: shards.count]
-            shards[thing.kind] = shard
-            let pair = wordings.enumerated().map { language, texts in
-                MargeDocument(
-                    ids: tokenizer.encode(" " + texts[index]).ids, shard: shard,
-                    language: language)
-            }
-            if index % 5 == 4 { heldOut += pair } else { training += pair }
-        }
-        longest = (training + heldOut).map(\.ids.count).max() ?? 0
-        var random = SeededGenerator(seed: seed)
-        evidence = heldOut.indices.map { target in
-            let others = heldOut.indices.filter {
-                heldOut[$0].shard == heldOut[target].shard && $0 / 2 != target / 2
-                    && heldOut[$0].language != heldOut[target].language
-            }
-            return ([target ^ 1] + others.shuffled(using: &random).prefix(3)).shuffled(
-                using: &random)
-        }
-        self.training = training
-        self.heldOut = heldOut
+    /// - Throws: `DatasetError`, or what training a tokenizer throws.
+    init(directory: URL, vocabularySize: Int) throws {
+        almanac = try Almanac(directory: directory)
+        let texts = almanac.things.flatMap(\.texts)
+        tokenizer = try ByteBPETrainer(vocabularySize: vocabularySize, minimumFrequency: 1).train(
+            on: texts.map { " " + $0 })
+        self.vocabularySize = tokenizer.vocabularySize
+        words = Set(texts.flatMap { $0.split(separator: " ").map(String.init) }).sorted()
+        kinds = Set(almanac.things.map(\.kind)).sorted()
+        batches = Self.heldOutBatches(almanac.things)
+        documents = self.documents(of: almanac.things)
     }
+
+    /// Four things of a kind at a time, one wording from the other.
+    private static func heldOutBatches(_ things: [Almanac.Thing]) -> [MargeBatch] {
+        let heldOut = things.indices.filter { things[$0].split != "train" }
+        let ofKind = Dictionary(grouping: heldOut) { things[$0].kind }
+        return ofKind.keys.sorted().flatMap { kind in
+            let members = ofKind[kind] ?? []
+            return stride(from: 0, to: members.count, by: 4).flatMap { first in
+                let some = members[first..<min(first + 4, members.count)]
+                let (a, b) = (some.map { 2 * $0 }, some.map { 2 * $0 + 1 })
+                return [MargeBatch(targets: a, evidence: b), MargeBatch(targets: b, evidence: a)]
+            }
+        }
+    }
+
+    /// The ids of a text, cut if need be, and the end token.
+    private func ids(of text: String) -> [Int32] {
+        Array(tokenizer.encode(text, maxLength: maxTokens).ids.dropFirst())
+    }
+
+    private func documents(of things: [Almanac.Thing]) -> [MargeDocument] {
+        things.flatMap { thing in
+            thing.texts.enumerated().map { wording, text in
+                MargeDocument(
+                    ids: ids(of: " " + text),
+                    shard: kinds.firstIndex(of: thing.kind) ?? 0, language: wording)
+            }
+        }
+    }
+
+    /// New documents to train on: both wordings of things that are not held out, with names and
+    /// facts that changed places, so that nothing can be learnt by heart.
+    func newDocuments(using generator: inout some RandomNumberGenerator) -> [MargeDocument] {
+        documents(
+            of: almanac.shuffledThings(using: &generator).filter { $0.split == "train" })
+    }
+
+    /// As many lists of random words, each the same in both languages: all there is to learn from
+    /// them is to copy.
+    func newLists(using generator: inout some RandomNumberGenerator) -> [MargeDocument] {
+        almanac.things.filter { $0.split == "train" }.flatMap { thing in
+            let list = (0..<16).map { _ in " " + (words.randomElement(using: &generator) ?? "") }
+            let ids = ids(of: list.joined())
+            let shard = kinds.firstIndex(of: thing.kind) ?? 0
+            return [0, 1].map { MargeDocument(ids: ids, shard: shard, language: $0) }
+        }
+    }
+
+    // MARK: Measuring
 
     /// Losses in nats a token, and shares in percent, by the names in `metrics`.
     func measure(_ model: MargeModel) -> [String: Double] {
         let readings: [MargeModel.Reading] = [.weighted, .unweighted, .nothing]
-        let losses = readings.map { heldOutLoss(model, $0) }
-        let all = training + heldOut
-        let found = siblingsFound(model.vectors(ofAll: all.map(\.ids)))
-        func share(_ part: ArraySlice<Bool>) -> Double {
-            100 * Double(part.count { $0 }) / Double(max(1, part.count))
+        let found = siblingsFound(model.vectors(ofAll: documents.map(\.ids)))
+        func share(_ isMember: (Almanac.Thing) -> Bool) -> Double {
+            let members = found.indices.filter { isMember(almanac.things[$0 / 2]) }
+            return 100 * Double(members.count { found[$0] }) / Double(max(1, members.count))
         }
-        let values = losses + [share(found[..<training.count]), share(found[training.count...])]
+        let values =
+            readings.map { heldOutLoss(model, $0) }
+            + [share { $0.split == "train" }, share { $0.split != "train" }]
         return Dictionary(uniqueKeysWithValues: zip(Self.metrics, values))
     }
 
     private func heldOutLoss(_ model: MargeModel, _ reading: MargeModel.Reading) -> Double {
         ForwardContext.$current.withValue(.inference) {
-            let losses = zip(heldOut, evidence).map { target, evidence in
-                model.loss([target], from: evidence.map { heldOut[$0].ids }, reading: reading)
+            let losses = stride(from: 0, to: batches.count, by: 8).map { first in
+                model.loss(
+                    batches[first..<min(first + 8, batches.count)].map {
+                        Reconstruction($0, of: documents)
+                    }, reading: reading)
             }
             return losses.reduce(0) { $0 + Double($1.sum.item()) }
                 / Double(losses.reduce(0) { $0 + $1.weight })

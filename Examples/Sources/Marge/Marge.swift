@@ -30,6 +30,9 @@ struct Marge: AsyncParsableCommand {
     @Option(help: "Optimizer steps.")
     var maxSteps = 500
 
+    @Option(help: "Steps at the start that only repeat lists of words, to learn to copy.")
+    var copyingSteps = 150
+
     @Option(help: "Optimizer steps between two measurements.")
     var evalSteps = 100
 
@@ -37,16 +40,19 @@ struct Marge: AsyncParsableCommand {
     var rebuildSteps = 50
 
     @Option(help: "Documents reconstructed in a batch.")
-    var targets = 8
+    var targets = 3
 
     @Option(help: "Nearest documents that each of them brings into its batch.")
     var neighbours = 1
 
     @Option(help: "Batches in an optimizer step.")
-    var trainBatchSize = 2
+    var trainBatchSize = 6
 
     @Option(help: "The peak learning rate.")
-    var learningRate = 1e-3
+    var learningRate = 2e-3
+
+    @Option(help: "Vocabulary entries of the tokenizer.")
+    var vocabSize = 4000
 
     @Option(help: "The width of the model.")
     var width = 128
@@ -64,7 +70,7 @@ struct Marge: AsyncParsableCommand {
     var decoderLayers = 2
 
     @Option(help: "What relevance is multiplied by at first.")
-    var relevanceScale: Float = 1
+    var relevanceScale: Float = 10
 
     @Option(help: "Of random initial weights and the order of batches.")
     var seed: UInt64 = 42
@@ -74,7 +80,8 @@ struct Marge: AsyncParsableCommand {
 
     func validate() throws {
         guard maxSteps >= 1, evalSteps >= 1, rebuildSteps >= 1, targets >= 1, neighbours >= 1,
-            trainBatchSize >= 1, baseLayers >= 0, decoderLayers >= 1
+            trainBatchSize >= 1, copyingSteps >= 0, vocabSize >= 300,
+            baseLayers >= 0, decoderLayers >= 1
         else { throw ValidationError("counts are at least 1 (--base-layers at least 0)") }
         guard width >= 4, width.isMultiple(of: 4) else {
             throw ValidationError("--width is a multiple of 4")

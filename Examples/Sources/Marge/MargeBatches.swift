@@ -104,7 +104,7 @@ private struct Assembly {
                     batch.targets.allSatisfy { isAllowed(candidate, for: $0) }
                 }
         }.map { (total: total($0), place: $0) }.max { ($0.total, $1.place) < ($1.total, $0.place) }?
-            .place
+        .place
     }
 
     private func add(_ target: Int, to batch: inout MargeBatch) {

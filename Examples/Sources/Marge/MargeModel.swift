@@ -4,7 +4,7 @@ import RAGKit
 /// The sizes of a MARGE model.
 struct MargeConfiguration: Sendable {
     var vocabularySize: Int
-    /// Each language has a token that starts the decoder.
+    /// Each language has a token of its own, which starts the decoder.
     var languages = 2
     var width = 128
     var heads = 4
@@ -18,8 +18,8 @@ struct MargeConfiguration: Sendable {
     var decoderLayers = 2
     var decoderFeedForward = 512
     /// What relevance is multiplied by before training.
-    var relevanceScale: Float = 1
-    /// The longest document, its start token included.
+    var relevanceScale: Float = 10
+    /// The longest document, the token before it included.
     var maxTokens = 128
     var dropout: Float = 0
     var initStd: Float = 0.08
@@ -53,12 +53,13 @@ final class MargeModel: Module {
     init(_ config: MargeConfiguration) {
         precondition(
             (1...config.encoderLayers).contains(config.relevanceLayers),
-            "MargeModel: relevance after \(config.relevanceLayers) of \(config.encoderLayers) layers")
+            "MargeModel: relevance after \(config.relevanceLayers) of \(config.encoderLayers)")
         configuration = config
         positions = .sinusoids(count: config.maxTokens, width: config.width)
         super.init()
         tokens = Embedding(
-            config.vocabularySize + config.languages, config.width,
+            config.vocabularySize + config.languages + 1, config.width,
+            paddingID: config.vocabularySize + config.languages,
             initialization: .normal(standardDeviation: config.initStd))
         encoder = (0..<config.encoderLayers).map { _ in
             MargeEncoderLayer(config, innerWidth: config.feedForward)
@@ -71,11 +72,23 @@ final class MargeModel: Module {
         decoderNorm = LayerNorm(config.width)
     }
 
-    /// The token that starts documents of a language.
+    /// The token that starts the decoder in a language.
     func startToken(language: Int) -> Int32 { Int32(configuration.vocabularySize + language) }
 
+    /// The token before each document, whose state is compared. Its vector is and stays zero, so that
+    /// the state holds nothing but what the token read; a vector of its own would be most of it, and
+    /// make all documents look alike.
+    private var firstToken: Int32 {
+        Int32(configuration.vocabularySize + configuration.languages)
+    }
+
+    private func withFirstToken(_ documents: [[Int32]]) -> TokenBatch {
+        TokenBatch(documents.map { [firstToken] + $0 })
+    }
+
     /// Encodes each document by itself.
-    func encode(_ documents: TokenBatch) -> EncodedDocuments {
+    func encode(_ documents: [[Int32]]) -> EncodedDocuments {
+        let documents = withFirstToken(documents)
         let segments = SegmentMap(selfAttention: documents)
         let early = run(encoder.prefix(configuration.relevanceLayers), embed(documents), segments)
         let late = run(encoder.dropFirst(configuration.relevanceLayers), early, segments)
@@ -85,7 +98,8 @@ final class MargeModel: Module {
     }
 
     /// The vectors that relevance compares, `[documents, width]`, without running the later layers.
-    func vectors(of documents: TokenBatch) -> Tensor {
+    func vectors(of documents: [[Int32]]) -> Tensor {
+        let documents = withFirstToken(documents)
         let segments = SegmentMap(selfAttention: documents)
         let early = run(encoder.prefix(configuration.relevanceLayers), embed(documents), segments)
         return firstStates(early, documents)
@@ -96,7 +110,7 @@ final class MargeModel: Module {
     /// - Parameters:
     ///   - inputs: one sequence for each target, its start token included.
     ///   - attended: for each target, the documents it is reconstructed from.
-    ///   - relevance: of each attended document, back to back; plain attention to all of them without.
+    ///   - relevance: of each attended document, back to back; `nil` for plain attention to all.
     func decode(
         _ inputs: TokenBatch, _ memory: EncoderMemory, attending attended: [[Int]],
         relevance: Tensor?
@@ -111,8 +125,10 @@ final class MargeModel: Module {
             })
     }
 
-    /// The logits are made with the table of tokens.
-    var projection: VocabularyProjection { VocabularyProjection(weight: tokens.weight.tensor) }
+    /// The logits are made with the table of tokens, without those that start something.
+    var projection: VocabularyProjection {
+        VocabularyProjection(weight: tokens.weight.tensor.slice(0..<configuration.vocabularySize))
+    }
 
     private func run(
         _ layers: ArraySlice<MargeEncoderLayer>, _ hidden: Tensor, _ segments: SegmentMap,
@@ -125,24 +141,27 @@ final class MargeModel: Module {
         hidden.rows(documents.offsets.dropLast().map { Int32($0) }).l2Normalized()
     }
 
-    /// Token vectors and sinusoids of the positions.
+    /// Token vectors, scaled as in the paper below, and sinusoids of the positions.
     private func embed(_ batch: TokenBatch) -> Tensor {
         .embeddingSum(
-            words: EmbeddingTerm(tokens.weight.tensor, batch.ids),
+            words: EmbeddingTerm(
+                tokens.weight.tensor, batch.ids, ignoringGradientOf: Int(firstToken)),
             scale: Float(configuration.width).squareRoot(),
             positions: EmbeddingTerm(positions, batch.positions))
     }
 }
 
 extension Tensor {
-    /// Positions as sines and cosines of falling frequency, `[count, width]`.
+    /// Positions as sines and cosines of falling frequency, `[count, width]`; zeros for the first.
     ///
     /// Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
     fileprivate static func sinusoids(count: Int, width: Int) -> Tensor {
         Tensor(
             (0..<count).flatMap { position in
                 (0..<width).map { column -> Float in
-                    let angle = Double(position) / pow(10_000, Double(column / 2 * 2) / Double(width))
+                    guard position > 0 else { return 0 }
+                    let period = pow(10_000, Double(column / 2 * 2) / Double(width))
+                    let angle = Double(position) / period
                     return Float(column.isMultiple(of: 2) ? sin(angle) : cos(angle))
                 }
             }, shape: [count, width])

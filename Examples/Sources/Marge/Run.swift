@@ -9,7 +9,8 @@ struct Run {
     func run() async throws {
         let start = Date()
         let corpus = try Corpus(
-            directory: URL(fileURLWithPath: options.dataDir), seed: options.seed)
+            directory: URL(fileURLWithPath: options.dataDir),
+            vocabularySize: options.vocabSize)
         var configuration = MargeConfiguration(vocabularySize: corpus.vocabularySize)
         configuration.width = options.width
         configuration.feedForward = 4 * options.width
@@ -19,19 +20,21 @@ struct Run {
         configuration.baseLayers = options.baseLayers
         configuration.decoderLayers = options.decoderLayers
         configuration.relevanceScale = options.relevanceScale
-        configuration.maxTokens = corpus.longest
+        configuration.maxTokens = corpus.maxTokens
         let model = MargeModel(configuration)
         var random = SeededGenerator(seed: options.seed)
         model.initialize(using: &random)
-        note(
-            "\(corpus.training.count) documents, \(corpus.heldOut.count) held out; "
-                + "\(model.parameterCount) parameters")
+        note("\(model.parameterCount) parameters")
 
         let task = MargeTask(
-            model, corpus.training,
+            model,
             batcher: MargeBatcher(
                 targetsPerBatch: options.targets, neighbours: options.neighbours),
-            rebuildSteps: options.rebuildSteps, seed: options.seed)
+            rebuildSteps: options.rebuildSteps, seed: options.seed
+        ) { step, random in
+            step < options.copyingSteps
+                ? corpus.newLists(using: &random) : corpus.newDocuments(using: &random)
+        }
         task.measure = { corpus.measure(model) }
         var rows: [(step: Int, metrics: [String: Double])] = [(0, corpus.measure(model))]
 
@@ -39,6 +42,8 @@ struct Run {
         arguments.learningRate = options.learningRate
         arguments.warmupSteps = options.maxSteps / 10
         arguments.maxSteps = options.maxSteps
+        // The usual 0.999 remembers more steps than this run has.
+        arguments.adamw.beta2 = 0.98
         arguments.trainBatchSize = options.trainBatchSize
         arguments.evalSteps = options.evalSteps
         arguments.seed = options.seed

@@ -99,7 +99,8 @@ import Testing
         let alone = try [0, 1].map { row in
             try fusion.loss(
                 fusion.rag.evidence([Self.questions[row]], passages: [lists[row]]),
-                TokenBatch([Array(targets[row])])).sum
+                TokenBatch([Array(targets[row])])
+            ).sum
         }
         expectClose(fusion.loss(both, targets).sum, alone[0] + alone[1])
     }

@@ -4,8 +4,8 @@ import Testing
 @testable import Marge
 
 @Suite struct MargeModelTests {
-    static let documents = TokenBatch([[0, 5, 9, 2], [0, 7, 7, 3, 4, 2], [0, 8, 2], [0, 6, 5, 2]])
-    static let targets = TokenBatch([[0, 5, 9, 9, 2], [0, 3, 8, 2]])
+    static let documents: [[Int32]] = [[5, 9, 2], [7, 7, 3, 4, 2], [8, 2], [6, 5, 2]]
+    static let targets: [[Int32]] = [[5, 9, 9, 2], [3, 8, 2]]
     static let inputs = TokenBatch([[20, 5, 9, 9], [21, 3, 8]])
     static let attended = [[0, 2, 3], [1, 3]]
 
@@ -23,6 +23,11 @@ import Testing
         let model = MargeModel(configuration)
         var random = SeededGenerator(seed: 4)
         model.initialize(using: &random)
+        // Norms and biases too have values that show.
+        for (name, parameter) in model.namedParameters() where name.hasSuffix("bias") {
+            parameter.update(
+                .randomNormal(parameter.shape, standardDeviation: 0.3, using: &random))
+        }
         return model
     }
 
@@ -81,9 +86,12 @@ import Testing
 
     @Test func everyParameterIsReached() {
         let model = Self.model()
-        expectGradients(of: { model.projection.logits(Self.states(model)) }, in: model) {
-            $0.hasSuffix("k_proj.bias")
-        }
+        // The token before each document stays zero.
+        expectGradients(
+            of: { model.projection.logits(Self.states(model)) }, in: model,
+            constantRow: ("tokens.weight", 22)
+        ) { $0.hasSuffix("k_proj.bias") }
+        #expect(model.tokens.weight.value.slice(22..<23).elements.allSatisfy { $0 == 0 })
     }
 
     /// What reaches the encoder by relevance alone: the evidence that is read is constant.
@@ -104,30 +112,37 @@ import Testing
         expectGradients(of: output, in: model) { $0.hasSuffix("k_proj.bias") }
     }
 
-    @Test func theLossIsThatOfEachTokenGivenTheEvidence() {
+    @Test func theLossIsThatOfEachTokenGivenItsEvidence() {
         let model = Self.model()
-        let targets = [
-            MargeDocument(ids: [0, 5, 9, 2], shard: 0, language: 1),
-            MargeDocument(ids: [0, 4, 2], shard: 0, language: 0),
+        let batches = [
+            Reconstruction(
+                targets: [
+                    MargeDocument(ids: [5, 9, 2], shard: 0, language: 1),
+                    MargeDocument(ids: [4, 2], shard: 0, language: 0),
+                ], evidence: [[7, 3, 2], [8, 2]]),
+            Reconstruction(
+                targets: [MargeDocument(ids: [9, 9, 2], shard: 1, language: 0)],
+                evidence: [[6, 2]]),
         ]
-        let evidence: [[Int32]] = [[0, 7, 3, 2], [0, 8, 2]]
-        let loss = model.loss(targets, from: evidence)
-        #expect(loss.weight == 5)
-        let read = model.encode(TokenBatch(evidence))
-        let own = model.vectors(of: TokenBatch(targets.map(\.ids)))
+        let loss = model.loss(batches)
+        #expect(loss.weight == 8)
         var sum: Float = 0
-        for (index, inputs) in [[21, 5, 9], [20, 4]].enumerated() {
-            let states = model.decode(
-                TokenBatch([inputs.map { Int32($0) }]), read.memory, attending: [[0, 1]],
-                relevance: relevance(
-                    own.slice(index..<index + 1), read.vectors, attending: [[0, 1]]))
-            let rows = model.projection.logits(states).logSoftmax()
-            sum -= rows.elements(at: Array(targets[index].ids.dropFirst())).sum().item()
+        for batch in batches {
+            let read = model.encode(batch.evidence)
+            let all = [Array(batch.evidence.indices)]
+            for target in batch.targets {
+                let own = model.vectors(of: [target.ids])
+                let labels = target.ids
+                let states = model.decode(
+                    TokenBatch([[Int32(20 + target.language)] + labels.dropLast()]), read.memory,
+                    attending: all, relevance: relevance(own, read.vectors, attending: all))
+                let rows = model.projection.logits(states).logSoftmax()
+                sum -= rows.elements(at: labels).sum().item()
+            }
         }
         #expect(abs(loss.sum.item() - sum) < 1e-4)
         for reading in [MargeModel.Reading.unweighted, .nothing] {
-            let other = model.loss(targets, from: evidence, reading: reading).sum.item()
-            #expect(abs(other - sum) > 1e-3)
+            #expect(abs(model.loss(batches, reading: reading).sum.item() - sum) > 1e-3)
         }
     }
 }

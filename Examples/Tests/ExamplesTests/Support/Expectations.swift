@@ -20,13 +20,16 @@ func expectClose(
     }
 }
 
-/// Expects that `output` depends on every trainable parameter, and that its gradients are the slopes
-/// along random directions.
+/// Expects that `output` depends on every trainable parameter, and that its gradients are the
+/// slopes along random directions.
 ///
-/// - Parameter isShift: parameters that the output does not depend on, since they shift all scores of
-///   a softmax alike.
+/// - Parameters:
+///   - constantRow: of a table, whose look-ups have no gradient.
+///   - isShift: parameters that the output does not depend on, since they shift all scores of a
+///     softmax alike.
 func expectGradients(
-    of output: () -> Tensor, in model: Module, isShift: (String) -> Bool,
+    of output: () -> Tensor, in model: Module, constantRow: (table: String, row: Int)? = nil,
+    isShift: (String) -> Bool,
     sourceLocation: SourceLocation = #_sourceLocation
 ) {
     var random = SeededGenerator(seed: 11)
@@ -37,7 +40,9 @@ func expectGradients(
     let cotangent = direction(output().shape)
     func weighed() -> Double {
         withoutGradients {
-            zip(output().elements, cotangent.elements).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+            zip(output().elements, cotangent.elements).reduce(0) {
+                $0 + Double($1.0) * Double($1.1)
+            }
         }
     }
     let found = gradients(of: (output() * cotangent).sum(), for: model.parameters())
@@ -50,7 +55,12 @@ func expectGradients(
         #expect(
             isShift(name) ? largest < 1e-5 : largest > 1e-5, "\(name): at most \(largest)",
             sourceLocation: sourceLocation)
-        let along = direction(parameter.shape)
+        var along = direction(parameter.shape)
+        if let constantRow, constantRow.table == name {
+            let width = parameter.shape[1]
+            let kept = along.elements.indices.map { $0 / width == constantRow.row ? 0 : 1 as Float }
+            along = along * Tensor(kept, shape: parameter.shape)
+        }
         let root = Float(parameter.value.count).squareRoot()
         let (value, step) = (parameter.value, 3e-3 * root)
         parameter.update(value + along * step)
