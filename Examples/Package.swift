@@ -25,6 +25,8 @@ let package = Package(
         .executable(name: "eval-rag", targets: ["EvalRag"]),
         .executable(name: "answer", targets: ["Answer"]),
         .executable(name: "realm", targets: ["Realm"]),
+        .executable(name: "marge", targets: ["Marge"]),
+        .executable(name: "fid", targets: ["Fid"]),
     ],
     dependencies: [
         .package(name: "RAGKit", path: ".."),
@@ -37,8 +39,13 @@ let package = Package(
         program("EvalRag"),
         program("Answer"),
         program("Realm"),
+        program("Marge"),
+        program("Fid"),
         .testTarget(
             name: "RealmTests", dependencies: ["Realm", "RAGKit"], exclude: ["Fixtures"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ExamplesTests", dependencies: ["Fid", "Marge", "RAGKit"],
             swiftSettings: swiftSettings),
     ]
 )

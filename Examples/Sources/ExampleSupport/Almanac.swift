@@ -11,6 +11,19 @@ public struct Almanac: Sendable {
         public var facts: [String: String]
         /// The passage with `{attribute}` in place of each fact.
         public var template: String
+        /// The same in the second wording.
+        public var templateB: String
+        /// Which split the thing's questions belong to.
+        public var split: String
+
+        /// The passage in both wordings.
+        public var texts: [String] {
+            [template, templateB].map { template in
+                facts.reduce(template.replacing("{title}", with: title)) {
+                    $0.replacing("{\($1.key)}", with: $1.value)
+                }
+            }
+        }
     }
 
     /// A question about one fact of a thing.
@@ -35,17 +48,18 @@ public struct Almanac: Sendable {
         let thingsFile = directory.appendingPathComponent("things.jsonl")
         things = try Self.rows(thingsFile).enumerated().map { index, row in
             guard let kind = row["kind"]?.stringValue, let title = row["title"]?.stringValue,
-                let facts = row["facts"]?.objectValue, let text = row["template"]?.stringValue
+                let facts = row["facts"]?.objectValue, let text = row["template"]?.stringValue,
+                let textB = row["template_b"]?.stringValue, let split = row["split"]?.stringValue
             else {
                 throw DatasetError.invalidLine(
                     file: thingsFile.path, line: index + 1,
-                    reason: "kind, title, facts and template are needed")
+                    reason: "kind, title, split, facts, template and template_b are needed")
             }
             var values: [String: String] = [:]
             for (name, value) in facts { values[name] = value.stringValue }
             return Thing(
                 id: PassageID(index), kind: kind, title: title, facts: values,
-                template: text)
+                template: text, templateB: textB, split: split)
         }
         let questionFile = directory.appendingPathComponent("\(split).jsonl")
         let examples = try RagExample.read(jsonLines: questionFile)
@@ -74,6 +88,25 @@ public struct Almanac: Sendable {
                     Set($0.map(\.template)).sorted()
                 }
             }
+    }
+
+    /// The things with names and facts exchanged at random among those of each kind: an almanac of
+    /// another world, in the same words.
+    public func shuffledThings(using generator: inout some RandomNumberGenerator) -> [Thing] {
+        var result = things
+        for kind in ofKind.keys.sorted() {
+            let members = ofKind[kind] ?? []
+            for (place, donor) in zip(members, members.shuffled(using: &generator)) {
+                result[place].title = things[donor].title
+            }
+            for attribute in Set(members.flatMap { things[$0].facts.keys }).sorted() {
+                let holders = members.filter { things[$0].facts[attribute] != nil }
+                for (place, donor) in zip(holders, holders.shuffled(using: &generator)) {
+                    result[place].facts[attribute] = things[donor].facts[attribute]
+                }
+            }
+        }
+        return result
     }
 
     /// A passage with questions that it answers.

@@ -34,6 +34,7 @@ import Testing
             return parameter.value.doubles
         }
         #expect(filled(.zeros).allSatisfy { $0 == 0 } && filled(.ones).allSatisfy { $0 == 1 })
+        #expect(filled(.constant(-2.5)).allSatisfy { $0 == -2.5 })
         let normal = filled(.normal(standardDeviation: 0.02))
         let deviation = (normal.reduce(0) { $0 + $1 * $1 } / 5000).squareRoot()
         #expect(abs(deviation - 0.02) < 0.001)

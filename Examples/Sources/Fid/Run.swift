@@ -1,0 +1,172 @@
+import ExampleSupport
+import Foundation
+import RAGKit
+
+/// One run of the program: a warm-up, two ways on from there, and the table of results.
+struct Run {
+    let options: Fid
+
+    func run() async throws {
+        let start = Date()
+        let directory = URL(fileURLWithPath: options.dataDir)
+        let almanac = try Almanac(directory: directory)
+        let documents = try PassageReader(format: .tsv)
+            .read(directory.appendingPathComponent("passages.tsv")).documents
+        let base = try KnowledgeBase(documents: documents, splitter: PassageSplitter())
+        let training = almanac.questions.map(\.example)
+        let all = try RagExample.read(jsonLines: directory.appendingPathComponent("test.jsonl"))
+        let test = options.nTest < 0 ? all : Array(all.prefix(options.nTest))
+
+        let (model, context, tokenizer) = try makeScratchModel(
+            .tiny,
+            texts: documents.flatMap { [$0.title, $0.text] }
+                + training.flatMap { [$0.question] + $0.answers },
+            vocabularySize: 8000, dropout: 0, seed: options.seed)
+        model.configuration.nDocs = options.nDocs
+        try await warmUp(model, context, tokenizer, almanac, documents.map(\.text))
+        note("encoding \(base.count) passages")
+        let retriever = try DenseRetriever(
+            base, vectors: PassageEncoder(tokenizer: tokenizer).encode(base, with: context))
+
+        let rag = try copy(of: model, retriever)
+        let fusion = FusionInDecoder(rag: try copy(of: model, retriever))
+        var rows: [Row] = []
+        var evaluator = RagEvaluator()
+        evaluator.cutoffs = [options.nDocs]
+        rows.append(Row("RAG-token, before", try await evaluator.scores(of: rag, on: test)))
+        rows.append(Row("fusion-in-decoder, before", try await fusion.scores(on: test)))
+        let ragSeconds = try await train(RagTrainingTask(rag), training, "RAG-token")
+        let fusionSeconds = try await train(FusionTask(fusion), training, "fusion-in-decoder")
+        rows.append(Row("RAG-token, after", try await evaluator.scores(of: rag, on: test)))
+        rows.append(Row("fusion-in-decoder, after", try await fusion.scores(on: test)))
+        rows[2].seconds = ragSeconds
+        rows[3].seconds = fusionSeconds
+        show(rows, seconds: Date().timeIntervalSince(start))
+    }
+
+    /// Teaches the encoders to find a question's passage, and the generator to read one.
+    private func warmUp(
+        _ model: RagModel, _ context: any TextEncoder, _ tokenizer: any Tokenizer,
+        _ almanac: Almanac, _ texts: [String]
+    ) async throws {
+        var arguments = TrainingArguments()
+        arguments.trainBatchSize = options.warmupBatchSize
+        arguments.seed = options.seed
+        arguments.learningRate = options.warmupLearningRate / 2
+        arguments.maxSteps = options.warmupRetrieverSteps
+        var random = SeededGenerator(seed: options.seed)
+        let pairs = (0..<options.warmupRetrieverSteps * options.warmupBatchSize).compactMap {
+            _ -> InBatchNegativesTask.Pair? in
+            guard let question = almanac.questions.randomElement(using: &random),
+                let reading = almanac.rewritten(question, using: &random)
+            else { return nil }
+            return .init(question: reading.questions[0].question, passage: reading.passage)
+        }
+        let encoders = try Trainer(
+            InBatchNegativesTask(
+                questionEncoder: model.questionEncoder, questionTokenizer: model.questionTokenizer,
+                contextEncoder: context, contextTokenizer: tokenizer),
+            examples: pairs, arguments: arguments)
+        encoders.callbacks = [ProgressBar("warm-up, encoders")]
+        _ = try await encoders.fit()
+
+        arguments.learningRate = options.warmupLearningRate
+        arguments.warmupSteps = min(100, options.warmupReaderSteps / 10)
+        arguments.maxSteps = options.warmupReaderSteps
+        let words = Set(texts.flatMap { $0.split(separator: " ").map(String.init) })
+        let reader = try Trainer(
+            ReadingTask(
+                model, almanac: almanac, words: words.sorted(),
+                copyingSteps: options.warmupReaderSteps / 5,
+                growingSteps: options.warmupReaderSteps * 2 / 5, seed: options.seed),
+            examples: almanac.questions.map { .rewritable($0) }, arguments: arguments)
+        reader.callbacks = [ProgressBar("warm-up, reader")]
+        _ = try await reader.fit()
+    }
+
+    /// A model that begins with the same values and goes its own way.
+    private func copy(of model: RagModel, _ retriever: any Retriever) throws -> RagModel {
+        try RagModel(
+            questionEncoder: model.questionEncoder.snapshot(),
+            questionTokenizer: model.questionTokenizer, generator: model.generator.snapshot(),
+            generatorTokenizer: model.generatorTokenizer, retriever: retriever,
+            configuration: model.configuration)
+    }
+
+    private func train<Task: TrainingTask>(
+        _ task: Task, _ examples: [Task.Example], _ title: String
+    ) async throws -> Double {
+        var arguments = TrainingArguments()
+        arguments.learningRate = options.learningRate
+        arguments.maxSteps = options.maxSteps
+        arguments.trainBatchSize = options.trainBatchSize
+        arguments.seed = options.seed
+        let trainer = try Trainer(task, examples: examples, arguments: arguments)
+        trainer.callbacks = [ProgressBar(title)]
+        return try await trainer.fit().seconds
+    }
+
+    // MARK: Results
+
+    private struct Row {
+        var name: String
+        var scores: RagScores
+        var seconds: Double?
+
+        init(_ name: String, _ scores: RagScores) {
+            self.name = name
+            self.scores = scores
+        }
+    }
+
+    private func show(_ rows: [Row], seconds: Double) {
+        guard !options.json else {
+            var result: JSONValue = [
+                "seconds": .double(seconds), "peak_mib": .double(peakMemoryMiB()),
+            ]
+            for row in rows {
+                let key = row.name.replacing(", ", with: "_").replacing("-", with: "_").lowercased()
+                result[key] = [
+                    "count": .int(row.scores.count), "em": .double(row.scores.exactMatch),
+                    "f1": .double(row.scores.f1),
+                    "train_seconds": row.seconds.map { .double($0) } ?? .null,
+                ]
+            }
+            return print(result.text())
+        }
+        print(
+            table(
+                ["", "questions", "EM", "F1", "seconds"],
+                rows.map { row in
+                    [
+                        row.name, "\(row.scores.count)", rounded(row.scores.exactMatch),
+                        rounded(row.scores.f1), row.seconds.map(rounded) ?? "",
+                    ]
+                }))
+        let recall = rounded(rows[0].scores.recall[options.nDocs] ?? 0)
+        print(
+            """
+
+            \(options.maxSteps) steps each; \(recall)% of the questions have their passage among \
+            the \(options.nDocs) read; \(rounded(seconds)) s in all
+            """)
+    }
+}
+
+extension FusionInDecoder {
+    /// Exact match and F1 in percent.
+    func scores(on examples: [RagExample], batchSize: Int = 32) async throws -> RagScores {
+        var scores = RagScores()
+        for first in stride(from: 0, to: examples.count, by: batchSize) {
+            let batch = examples[first..<min(first + batchSize, examples.count)]
+            for (answer, example) in zip(try await answer(batch.map(\.question)), batch) {
+                scores.count += 1
+                scores.exactMatch += AnswerMetrics.exactMatch(answer, example.answers) ? 1 : 0
+                scores.f1 += AnswerMetrics.f1(answer, example.answers)
+            }
+        }
+        scores.exactMatch *= 100 / Double(max(1, scores.count))
+        scores.f1 *= 100 / Double(max(1, scores.count))
+        return scores
+    }
+}
