@@ -8,6 +8,7 @@ public final class Parameter {
     public enum Initialization: Sendable, Equatable {
         case zeros
         case ones
+        case constant(Float)
         /// The normal distribution around 0.
         case normal(standardDeviation: Float)
     }
@@ -89,6 +90,7 @@ public final class Parameter {
         switch initialization {
         case .zeros: update(.zeros(shape))
         case .ones: update(.full(shape, 1))
+        case .constant(let number): update(.full(shape, number))
         case .normal(let deviation):
             update(.randomNormal(shape, standardDeviation: deviation, using: &generator))
         }
