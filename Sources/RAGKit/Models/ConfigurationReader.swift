@@ -3,12 +3,12 @@ struct ConfigurationReader {
     let json: JSONValue
     let model: String
 
-    /// A size that must be there and be at least 1.
-    func size(_ key: String) throws -> Int {
+    /// A whole number that must be there.
+    func size(_ key: String, atLeast least: Int = 1) throws -> Int {
         guard let value = try json.int(key) else {
             throw ConfigurationError.missing(key: key, model: model)
         }
-        return try checked(key, value, atLeast: 1)
+        return try checked(key, value, atLeast: least)
     }
 
     /// A whole number with a default.
@@ -46,7 +46,11 @@ struct ConfigurationReader {
 
     /// An activation by the name that transformers gives it.
     func activation(_ key: String, default name: String) throws -> Activation {
-        let name = try json.string(key) ?? name
+        try activation(key, named: json.string(key) ?? name)
+    }
+
+    /// The activation of a name that was found at `key`.
+    func activation(_ key: String, named name: String) throws -> Activation {
         switch name {
         case "gelu": return .gelu
         case "gelu_new", "gelu_pytorch_tanh": return .geluTanh

@@ -72,6 +72,29 @@ public final class LayerNorm: Module {
     }
 }
 
+/// Division by the root mean square over the last dimension, with gain: no mean is taken off and no
+/// bias added.
+///
+/// Source: Zhang & Sennrich 2019, arXiv:1910.07467.
+public final class RMSNorm: Module {
+    public let weight: Parameter
+    let epsilon: Float
+
+    /// - Parameters:
+    ///   - epsilon: added to the mean square.
+    ///   - gain: what the gain starts with.
+    public init(_ width: Int, epsilon: Float = 1e-6, gain: Float = 1) {
+        weight = Parameter([width], .constant(gain))
+        self.epsilon = epsilon
+    }
+
+    /// - Parameter input: `[rows, width]`.
+    /// - Returns: `[rows, width]`.
+    public func callAsFunction(_ input: Tensor) -> Tensor {
+        input.rmsNorm(gain: weight.tensor, epsilon: epsilon)
+    }
+}
+
 /// Sets elements to zero at random while training, and scales the others up to match.
 ///
 /// The choice is a function of the run's seed, the module's path, step, micro-batch and element, so

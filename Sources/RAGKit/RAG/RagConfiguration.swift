@@ -51,7 +51,8 @@ public struct RagConfiguration: Sendable, Equatable {
         /// passage.
         public var truncatesQuestionFirst = false
         /// Decoding starts with the target's own first token in training, and not with the start
-        /// token before it, as generation does.
+        /// token before it, as generation does. Without effect where targets have no token in front
+        /// (T5): there both start with the start token.
         public var startsDecoderWithTarget = false
         /// RAG-sequence: the document's probability enters at the second token, so that it is lost
         /// on targets of one token, and counted once for each entry of the vocabulary in smoothing.

@@ -71,9 +71,10 @@ extension RagModel {
         scores: Tensor, memory: EncoderMemory, targets: TokenBatch, smoothing: Float,
         bosGroups: [Int]?
     ) throws -> RagLoss {
-        let start =
-            configuration.compatibility.startsDecoderWithTarget
-            ? nil : generator.tokenIDs.decoderStart
+        // A target of T5 has no token in front that could start the decoder.
+        let targetStarts =
+            configuration.compatibility.startsDecoderWithTarget && generator.tokenIDs.bos != nil
+        let start = targetStarts ? nil : generator.tokenIDs.decoderStart
         return try loss(
             scores: scores, memory: memory,
             decoding: DecodingTargets(targets, start: start, pad: generator.tokenIDs.pad),

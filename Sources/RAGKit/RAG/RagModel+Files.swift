@@ -22,15 +22,17 @@ extension RagModel {
                 path: directory.path,
                 reason: "config.json has no question_encoder and generator: not a RAG checkpoint")
         }
+        let weights = try ModelWeights(directory: directory)
         try self.init(
             questionEncoder: makeTextEncoder(.question, encoderJSON),
             questionTokenizer: loadTokenizer(
                 from: directory.appendingPathComponent("question_encoder_tokenizer")),
-            generator: makeGenerator(generatorJSON),
+            generator: makeGenerator(
+                generatorJSON, hasHead: weights.names.contains { $0.hasSuffix(headName) }),
             generatorTokenizer: loadTokenizer(
                 from: directory.appendingPathComponent("generator_tokenizer")),
             configuration: RagConfiguration(json: json))
-        try load(ModelWeights(directory: directory), ignoring: { $0.hasPrefix("rag.ctx_encoder.") })
+        try load(weights, ignoring: { $0.hasPrefix("rag.ctx_encoder.") })
         try loadGeneration(from: directory)
         let contextFolder = directory.appendingPathComponent("ctx_encoder")
         if FileManager.default.fileExists(atPath: contextFolder.path) {
@@ -112,6 +114,9 @@ extension RagModel {
         if configuration.marginalization == .sequence {
             json = generation.written(intoSequenceConfiguration: json)
         }
+        // For the reference's RAG-token class this counts, whatever its generator's says.
+        let hasHead = generator.namedValues().contains { $0.name == headName }
+        json["tie_word_embeddings"] = .bool(!hasHead)
         try json.write(to: directory.appendingPathComponent("config.json"))
         try generation.json(generator.tokenIDs)
             .write(to: directory.appendingPathComponent("generation_config.json"))
@@ -180,12 +185,26 @@ private func makeTextEncoder(_ role: EncoderRole, _ json: JSONValue) throws -> a
     return DPREncoder(configuration: try DPRConfiguration(role: role, json: json))
 }
 
+/// What makes a generator's logits, where it is not the embedding matrix.
+private let headName = "lm_head.weight"
+
 /// A generator for the configuration found under a RAG config's `generator`.
-private func makeGenerator(_ json: JSONValue) throws -> any Seq2SeqGenerator {
+///
+/// - Parameter hasHead: whether the checkpoint has a matrix for the logits. Without one the
+///   embedding matrix makes them, as in the reference, even if the configuration ties nothing.
+private func makeGenerator(_ json: JSONValue, hasHead: Bool = true) throws -> any Seq2SeqGenerator {
     let type = try json.string("model_type") ?? ""
-    guard type == "bart" else {
+    switch type {
+    case "bart":
+        var config = try BartConfiguration(json: json)
+        config.tieWordEmbeddings = config.tieWordEmbeddings || !hasHead
+        return BartGenerator(configuration: config)
+    case "t5":
+        var config = try T5Configuration(json: json)
+        config.sharesUnscaledHead = !config.tieWordEmbeddings && !hasHead
+        return T5Generator(configuration: config)
+    default:
         throw ConfigurationError.unsupported(
-            key: "generator.model_type", value: type, expected: "bart")
+            key: "generator.model_type", value: type, expected: "bart or t5")
     }
-    return BartGenerator(configuration: try BartConfiguration(json: json))
 }

@@ -2,7 +2,7 @@
 
     python check_with_transformers.py DIR                       every key fits, tokenizers load
     python check_with_transformers.py DIR --same-as DIR2        and the weights equal those of DIR2, bit for bit
-    python check_with_transformers.py DIR --expected golden/bart   and the losses are the fixture's
+    python check_with_transformers.py DIR --expected golden/bart   and the logits and losses are the fixture's
 
 DIR holds config.json, model.safetensors, question_encoder_tokenizer/, generator_tokenizer/ and, where there is
 one, ctx_encoder/ with its own config, weights and tokenizer files. DIR2 may have its context encoder in
@@ -92,7 +92,7 @@ def context_tokenizer(path):
 
 
 def check_losses(path, folder, model, ctx_encoder):
-    """The fixture's tokens, vectors and losses, from the saved directory."""
+    """The fixture's tokens, vectors, logits and losses, from the saved directory."""
     expected, tensors = golden.read_expected(folder)
     case = Saved(path, folder, model, ctx_encoder)
     columns = len(expected["decoder_input_ids_padded"][0]) - (model.config.generator.model_type == "t5")
@@ -108,8 +108,15 @@ def check_losses(path, folder, model, ctx_encoder):
         if value != expected[key]:
             fail(f"{key} are not the fixture's")
     labels = torch.tensor(padded)
-    worst = np.abs(embeddings.numpy() - tensors["kb_embeddings"]).max() / np.abs(tensors["kb_embeddings"]).max()
-    results = [("kb_embeddings", worst)]
+    with torch.no_grad():
+        live = case.model("rag_token", case.retriever(embeddings))
+        forward = live(**inputs, decoder_input_ids=labels, output_retrieved=True)
+        marginal = live(**inputs, decoder_input_ids=labels, do_marginalize=True).logits
+    rows = 2 * model.config.n_docs
+    pairs = {"kb_embeddings": embeddings, "question_embeddings": forward.question_encoder_last_hidden_state,
+             "generator_encoder_last_hidden_padded": forward.generator_enc_last_hidden_state[:rows],
+             "rag_token_logits_per_doc": forward.logits[:rows], "rag_token_marginal_logprobs": marginal[:2]}
+    results = [(key, np.abs(value.numpy() - tensors[key]).max() / np.abs(tensors[key]).max()) for key, value in pairs.items()]
     for kind in golden.KINDS:
         for end_to_end, key in ((False, "loss"), (True, "end2end_loss")):
             with torch.no_grad():

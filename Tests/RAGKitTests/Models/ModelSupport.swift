@@ -46,6 +46,19 @@ enum TinyModels {
         return config
     }
 
+    static var t5: T5Configuration {
+        var config = T5Configuration()
+        config.vocabSize = 23
+        (config.dModel, config.dKV, config.numHeads, config.dFF) = (12, 5, 3, 19)
+        (config.numLayers, config.numDecoderLayers) = (2, 2)
+        config.relativeAttentionNumBuckets = 8
+        config.relativeAttentionMaxDistance = 12
+        config.dropoutRate = 0.2
+        config.layerNormEpsilon = 1e-3
+        config.tokenIDs = GeneratorTokenIDs(bos: nil, eos: 1, pad: 0, decoderStart: 2)
+        return config
+    }
+
     static let batch = TokenBatch([[5, 7, 11, 5], [22], [2, 3, 0, 19, 20, 21, 4]])
 }
 

@@ -51,6 +51,21 @@ import Testing
             })
     }
 
+    @Test func rmsNorm() {
+        #expect(RMSNorm(9).weight.initialization == .constant(1))
+        let layer = Self.initialized(RMSNorm(9, epsilon: 1e-3, gain: 0.5))
+        #expect(layer.weight.value.elements.allSatisfy { $0 == 0.5 })
+        #expect(layer.parameters().count == 1)
+        var generator = SeededGenerator(seed: 2)
+        layer.weight.update(.random([9], using: &generator))
+        let x = Tensor.random([4, 9], using: &generator)
+        expectClose(
+            layer(x),
+            Naive.rows(x.doubles, width: 9).flatMap {
+                Naive.rmsNorm($0, gain: layer.weight.value.doubles, epsilon: 1e-3)
+            })
+    }
+
     @Test func layerNormDropsOnlyItsInput() {
         let layer = Self.initialized(LayerNorm(64))
         let dropout = Dropout(0.5)

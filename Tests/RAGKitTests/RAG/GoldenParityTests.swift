@@ -82,8 +82,10 @@ import Testing
             memory.hidden, states.unpadded(contexts.lengths), relative: 1e-4, ofRootMeanSquare: 1e-4
         )
 
+        // T5's have the start token before the target, BART's begin with the target itself.
         let padded = try Golden.ids(golden.expected["decoder_input_ids_padded"])
-        let lengths = try golden.targets.lengths
+        let starts = model.generator.tokenIDs.bos == nil ? 1 : 0
+        let lengths = try golden.targets.lengths.map { $0 + starts }
         let inputs = (0..<2).flatMap {
             repeatElement(Array(padded[$0][..<lengths[$0]]), count: documents)
         }
@@ -187,7 +189,7 @@ import Testing
         }
     }
 
-    @Test(arguments: Golden.all, [Marginalization.token, .sequence])
+    @Test(arguments: Golden.withText, [Marginalization.token, .sequence])
     func eightSteps(golden: Golden, kind: Marginalization) async throws {
         let section = try golden.section(kind)
         let model = try golden.model(kind, endToEnd: true)

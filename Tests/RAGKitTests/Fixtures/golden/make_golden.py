@@ -41,9 +41,11 @@ VARIANTS = {
                score_scale=1.0, score_pull=0.01, train_steps=450,
                question_encoder=dict(layers=1, width=20, heads=2, inner=32), ctx_encoder=dict(layers=1, width=20, heads=2, inner=32),
                body=dict(width=24, encoder_layers=1, decoder_layers=2, heads=4, key=5, inner=32, gated=True)),
-    "t5-tied": dict(COMMON, seed=4, generator="t5", n_docs=4, wordpieces=480, vocab=500,
-                    question_encoder=dict(layers=2, width=32, heads=4, inner=64), ctx_encoder=dict(layers=2, width=32, heads=4, inner=64),
-                    body=dict(width=48, encoder_layers=2, decoder_layers=3, heads=4, key=16, inner=96, gated=False)),
+    "t5-tied": dict(COMMON, seed=4, generator="t5", passages=40, wordpieces=300, vocab=320, max_combined=64, longest_answer=9,
+                    score_scale=1.0, score_pull=0.01, train_steps=450,
+                    question_encoder=dict(layers=1, width=20, heads=2, inner=32), ctx_encoder=dict(layers=1, width=20, heads=2, inner=32),
+                    body=dict(width=24, encoder_layers=2, decoder_layers=1, heads=3, key=10, inner=40, gated=False, buckets=10,
+                              max_distance=24, epsilon=1e-5, start=2)),
 }
 # A few rules of NFKC for sentencepiece; the whole table would weigh 240 KB.
 NORMALIZATION = {"\u00a0": " ", "\t": " ", "\n": " ", "\r": " ", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\u2116": "No",
@@ -115,13 +117,15 @@ def make_models(settings, question_tokenizer, generator_tokenizer):
             vocab_size=size, d_model=body["width"], d_kv=body["key"], d_ff=body["inner"], num_layers=body["encoder_layers"],
             num_decoder_layers=body["decoder_layers"], num_heads=body["heads"], dropout_rate=0.0, initializer_factor=1.0,
             feed_forward_proj="gated-gelu" if body["gated"] else "relu", tie_word_embeddings=not body["gated"],
-            decoder_start_token_id=0)
+            relative_attention_num_buckets=body.get("buckets", 32), relative_attention_max_distance=body.get("max_distance", 128),
+            layer_norm_epsilon=body.get("epsilon", 1e-6), decoder_start_token_id=body.get("start", 0))
         generator = T5ForConditionalGeneration(config)
-        special = dict(bos_token_id=None, eos_token_id=1, pad_token_id=0, decoder_start_token_id=0)
+        special = dict(bos_token_id=None, eos_token_id=1, pad_token_id=0, decoder_start_token_id=body.get("start", 0))
     question_config, ctx_config = encoder_config(settings["question_encoder"]), encoder_config(settings["ctx_encoder"])
     config = RagConfig.from_question_encoder_generator_configs(
         question_config, config, n_docs=settings["n_docs"], max_combined_length=settings["max_combined"], index_name="custom",
-        retrieval_vector_size=settings["projection"] or settings["question_encoder"]["width"], vocab_size=size)
+        retrieval_vector_size=settings["projection"] or settings["question_encoder"]["width"], vocab_size=size,
+        tie_word_embeddings=config.tie_word_embeddings)  # else the RAG-token class ties what its generator does not
     for name, value in special.items():
         setattr(config, name, value)
     question_encoder, ctx_encoder = DPRQuestionEncoder(question_config), DPRContextEncoder(ctx_config)
