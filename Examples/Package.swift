@@ -13,6 +13,7 @@ let package = Package(
         .executable(name: "finetune-rag", targets: ["FinetuneRag"]),
         .executable(name: "eval-rag", targets: ["EvalRag"]),
         .executable(name: "answer", targets: ["Answer"]),
+        .executable(name: "convert-checkpoint", targets: ["ConvertCheckpoint"]),
     ],
     dependencies: [
         .package(name: "RAGKit", path: ".."),
@@ -37,6 +38,13 @@ let package = Package(
             swiftSettings: swiftSettings),
         .executableTarget(
             name: "Answer",
+            dependencies: [
+                "ExampleSupport", "RAGKit",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "ConvertCheckpoint",
             dependencies: [
                 "ExampleSupport", "RAGKit",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

@@ -14,11 +14,15 @@ struct TorchFile {
     ///   is and what to do with it; or ``FileError``.
     init(contentsOf url: URL, access: MappedFile.Access = .mapped) throws {
         do {
-            file = try MappedFile(contentsOf: url, access: access)
+            try self.init(MappedFile(contentsOf: url, access: access))
         } catch let error as FileError where error.isMissing {
             throw CheckpointError.missingFile(
                 file: url.path, advice: "check the path, or download the file")
         }
+    }
+
+    init(_ file: MappedFile) throws {
+        self.file = file
         guard file.bytes.starts(with: [0x50, 0x4B, 0x03, 0x04]) else {
             let kind = ForeignFile.sentence(for: file.bytes) ?? "it is no zip archive"
             throw CheckpointError.foreign(file: file.path, expected: "PyTorch's zip", kind)
