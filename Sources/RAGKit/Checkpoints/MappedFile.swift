@@ -59,6 +59,16 @@ public final class MappedFile: @unchecked Sendable {
         }
     }
 
+    /// Bytes that are in memory already, copied, as if they were a file's.
+    init(copying content: UnsafeRawBufferPointer, path: String) {
+        self.path = path
+        access = .copied
+        let copy = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: content.count, alignment: 64)
+        copy.copyMemory(from: content)
+        bytes = UnsafeRawBufferPointer(copy)
+    }
+
     private static func read(
         _ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, path: String
     ) throws {

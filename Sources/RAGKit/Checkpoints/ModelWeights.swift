@@ -1,40 +1,52 @@
 import Foundation
-import RAGKitBLAS
 
 /// The tensors of a checkpoint by name, read when asked for.
+///
+/// Files are mapped into memory, and Float32 is used in place, so loading costs little time and no
+/// second copy.
 public struct ModelWeights: Sendable {
-    private let entries: [String: SafetensorsFile.Entry]
+    private let entries: [String: StoredTensor]
     /// The names in the order of the file.
     public let names: [String]
     /// Where they come from, for messages.
     public let source: String
 
-    /// The weights of one safetensors file.
+    /// The weights of one file: safetensors, or PyTorch's when it ends in `.bin`, `.pt` or `.pth`.
+    ///
+    /// - Throws: `CheckpointError` or `FileError`.
     public init(contentsOf url: URL) throws {
-        let file = try SafetensorsFile(contentsOf: url)
-        names = file.names
-        entries = Dictionary(uniqueKeysWithValues: file.entries.map { ($0.name, $0) })
-        source = url.path
+        self.init(try WeightFiles.tensors(in: url), source: url.path)
     }
 
-    /// The weights of a model directory: its `model.safetensors`.
+    /// The weights of a model directory: `model.safetensors` or `pytorch_model.bin`, whole or in
+    /// shards that an index lists.
     ///
-    /// - Throws: `CheckpointError.missingFile` that says what is there instead.
+    /// - Throws: `CheckpointError.missingFile` that says what is there instead, `.invalidIndex`,
+    ///   `.forbidden` for a `.bin` that asks for anything but tensors, and what reading throws.
     public init(directory: URL) throws {
-        let file = directory.appendingPathComponent("model.safetensors")
-        guard FileManager.default.fileExists(atPath: file.path) else {
-            let pickle = directory.appendingPathComponent("pytorch_model.bin")
-            let advice =
-                FileManager.default.fileExists(atPath: pickle.path)
-                ? "there is a pytorch_model.bin, which cannot be read yet: save it as safetensors"
-                : "a model directory holds config.json and model.safetensors"
-            throw CheckpointError.missingFile(file: file.path, advice: advice)
-        }
-        try self.init(contentsOf: file)
+        let (source, tensors) = try WeightFiles.read(directory)
+        self.init(tensors, source: source.path)
+    }
+
+    private init(_ tensors: [StoredTensor], source: String) {
+        names = tensors.map(\.name)
+        // Readers refuse a name that is there twice.
+        entries = Dictionary(tensors.map { ($0.name, $0) }) { first, _ in first }
+        self.source = source
     }
 
     /// The shape of a tensor; `nil` if there is none of this name.
     public func shape(_ name: String) -> [Int]? { entries[name]?.shape }
+
+    /// The type of a tensor's elements in the file; `nil` if there is none of this name.
+    public func dtype(_ name: String) -> SafetensorsDType? { entries[name]?.dtype }
+
+    /// The types other than Float32 that floating-point tensors have in the file: they are converted
+    /// when read.
+    public var convertedTypes: [SafetensorsDType] {
+        let found = Set(entries.values.map(\.dtype))
+        return [.float64, .float16, .bfloat16].filter(found.contains)
+    }
 
     /// A tensor in Float32; Float32 data is used in place, without a copy.
     ///
@@ -45,45 +57,72 @@ public struct ModelWeights: Sendable {
         }
         return try Tensor(entry)
     }
-}
 
-extension Tensor {
-    /// The entry's elements in Float32: in place when they are aligned Float32, else converted.
+    /// The same tensors under other names; those for which `newName` is nil are left out.
     ///
-    /// - Throws: `CheckpointError.wrongType` for integers.
-    init(_ entry: SafetensorsFile.Entry) throws {
-        let count = entry.shape.product
-        let address = entry.bytes.baseAddress
-        let isAligned = Int(bitPattern: address) % MemoryLayout<Float>.alignment == 0
-        if entry.dtype == .float32, isAligned, let address, count > 0 {
-            let floats = address.bindMemory(to: Float.self, capacity: count)
-            let storage = TensorStorage(borrowing: floats, count: count, owner: entry.file)
-            self.init(shape: entry.shape, storage: storage)
-            return
+    /// - Throws: `CheckpointError.invalidTensor` when two names become one.
+    public func renamed(_ newName: (String) -> String?) throws -> ModelWeights {
+        var seen: [String: String] = [:]
+        let tensors = try names.compactMap { name -> StoredTensor? in
+            guard let entry = entries[name], let other = newName(name) else { return nil }
+            if let first = seen.updateValue(name, forKey: other) {
+                throw CheckpointError.invalidTensor(
+                    name: name, reason: "it and '\(first)' would both be called '\(other)'")
+            }
+            return entry.renamed(other)
         }
-        switch entry.dtype {
-        case .float32:
-            self.init((0..<count).map { entry.element($0, as: Float.self) }, shape: entry.shape)
-        case .float64:
-            self.init(
-                (0..<count).map { Float(entry.element($0, as: Double.self)) }, shape: entry.shape)
-        case .float16, .bfloat16:
-            let halves = (0..<count).map { entry.element($0, as: UInt16.self) }
-            let convert =
-                entry.dtype == .float16 ? ragkit_from_float16 : ragkit_from_bfloat16
-            self.init(shape: entry.shape) { convert(count, halves, $0) }
-        default:
-            throw CheckpointError.wrongType(
-                file: entry.file.path, tensor: entry.name, expected: "floating point",
-                found: entry.dtype.rawValue)
+        return ModelWeights(tensors, source: source)
+    }
+
+    /// These tensors and those of another file.
+    ///
+    /// - Throws: `CheckpointError.invalidTensor` when both have one of the same name.
+    func merging(_ other: ModelWeights) throws -> ModelWeights {
+        if let name = names.first(where: { other.entries[$0] != nil }) {
+            throw CheckpointError.invalidTensor(
+                name: name, reason: "it is in '\(source)' and in '\(other.source)'")
         }
+        return ModelWeights(
+            names.compactMap { entries[$0] } + other.names.compactMap { other.entries[$0] },
+            source: source)
+    }
+
+    /// Writes the tensors as safetensors, each in the type it has.
+    ///
+    /// Tensors that are the same window of the file (tied weights in a `.bin`) are written once, under
+    /// the first name, as transformers does.
+    ///
+    /// - Returns: the names left out, each with the one it is tied to.
+    /// - Throws: `CheckpointError` or `FileError`.
+    @discardableResult
+    public func write(to url: URL) throws -> [(name: String, tiedTo: String)] {
+        var writer = SafetensorsWriter(metadata: ["format": "pt"], alignment: 64)
+        var written: [UnsafeRawPointer?: [StoredTensor]] = [:]
+        var tied: [(name: String, tiedTo: String)] = []
+        for name in names {
+            guard let entry = entries[name] else { continue }
+            let place = entry.storage.baseAddress
+            if let first = written[place]?.first(where: entry.isSameWindow) {
+                tied.append((name, first.name))
+                continue
+            }
+            written[place, default: []].append(entry)
+            try writer.add(name, dtype: entry.dtype, shape: entry.shape) { emit in
+                try entry.withBytes(emit)
+            }
+        }
+        try writer.write(to: url)
+        return tied
     }
 }
 
 /// Names that old checkpoints hold and nobody needs.
 private func isHarmless(_ name: String) -> Bool {
-    name.hasSuffix("embeddings.position_ids") || name.contains(".pooler.dense.")
-        || name.hasSuffix("encoder.version") || name.hasSuffix("decoder.version")
+    name.hasSuffix("embeddings.position_ids") || name.hasSuffix("embeddings.token_type_ids")
+        || name.contains("pooler.dense.") || name.hasSuffix("encoder.version")
+        || name.hasSuffix("decoder.version")
+        || name.hasSuffix(
+            "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight")
 }
 
 extension Module {

@@ -102,11 +102,15 @@ public struct SafetensorsFile: Sendable {
     ///   in ``SafetensorsDType``, or ``FileError``.
     public init(contentsOf url: URL, access: MappedFile.Access = .mapped) throws {
         do {
-            file = try MappedFile(contentsOf: url, access: access)
+            try self.init(MappedFile(contentsOf: url, access: access))
         } catch let error as FileError where error.isMissing {
             throw CheckpointError.missingFile(
                 file: url.path, advice: "check the path, or download the file")
         }
+    }
+
+    init(_ file: MappedFile) throws {
+        self.file = file
         header = try SafetensorsHeader(file)
     }
 

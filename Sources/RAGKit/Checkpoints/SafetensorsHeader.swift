@@ -36,7 +36,7 @@ struct SafetensorsHeader: Sendable {
         }
         let length = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
         guard length <= SafetensorsFile.maximumHeaderSize else {
-            let hint = SafetensorsHeader.guess(bytes)
+            let hint = ForeignFile.sentence(for: bytes).map { "; \($0)" } ?? ""
             throw malformed(
                 0,
                 "the header claims \(length) bytes, allowed are "
@@ -58,23 +58,6 @@ struct SafetensorsHeader: Sendable {
             throw malformed(8 + failure.offset, failure.reason)
         }
         try checkCoverage(of: bytes.count - dataOffset)
-    }
-
-    /// Says what a file that is not safetensors looks like.
-    private static func guess(_ bytes: UnsafeRawBufferPointer) -> String {
-        if bytes.starts(with: "version ".utf8) {
-            return "; it looks like a Git LFS pointer: fetch the weights with 'git lfs pull'"
-        }
-        if bytes.starts(with: [0x50, 0x4B, 0x03, 0x04]) {
-            return "; it looks like a zip archive, as PyTorch writes: give it the ending .bin"
-        }
-        if bytes.first == 0x80 {
-            return "; it looks like a pickle file, as PyTorch writes: give it the ending .bin"
-        }
-        if bytes.starts(with: "<!".utf8) || bytes.starts(with: "<html".utf8) {
-            return "; it looks like a web page: the download went wrong"
-        }
-        return ""
     }
 
     // MARK: - Parsing

@@ -57,9 +57,10 @@ struct ConfigurationReader {
         case "relu": return .relu
         case "silu", "swish": return .silu
         case "tanh": return .tanh
+        case "linear": return .identity
         default:
             throw ConfigurationError.unsupported(
-                key: key, value: name, expected: "gelu, gelu_new, relu, silu or tanh")
+                key: key, value: name, expected: "gelu, gelu_new, relu, silu, tanh or linear")
         }
     }
 

@@ -24,6 +24,10 @@ public struct DPRConfiguration: Sendable, Equatable {
     /// The length of the vectors; 0 leaves the projection out.
     public var projectionDim = 0
     public var pooling = Pooling.cls
+    /// What is applied to the projection (sentence-transformers' dense layer).
+    public var projectionActivation = Activation.identity
+    /// The longest sequence the encoder was trained for, if less than its positions allow.
+    public var maxTokens: Int?
     /// Whether vectors are divided by their Euclidean norm.
     public var normalizes = false
     /// The `config.json` this was read from, with keys that only others know.
@@ -34,14 +38,20 @@ public struct DPRConfiguration: Sendable, Equatable {
         self.bert = bert
     }
 
-    /// Reads a DPR `config.json`. RAGKit's own keys `ragkit_pooling` and `ragkit_normalize` are read
-    /// beside the reference's.
+    /// Reads the `config.json` of a DPR encoder or a BERT. RAGKit's own keys `ragkit_pooling`,
+    /// `ragkit_normalize`, `ragkit_projection_activation` and `ragkit_max_tokens` are read beside the
+    /// reference's.
     ///
     /// - Throws: `JSONError` or `ConfigurationError` naming the key.
     public init(role: EncoderRole, json: JSONValue) throws {
         self.init(role: role, bert: try BertConfiguration(json: json))
         original = json
         let reader = ConfigurationReader(json: json, model: "DPR encoder")
+        let type = try json.string("model_type") ?? "dpr"
+        guard type == "dpr" || type == "bert" else {
+            throw ConfigurationError.unsupported(
+                key: "model_type", value: type, expected: "dpr or bert")
+        }
         projectionDim = try reader.size("projection_dim", default: 0, atLeast: 0)
         let name = try json.string("ragkit_pooling") ?? Pooling.cls.rawValue
         guard let pooling = Pooling(rawValue: name) else {
@@ -50,6 +60,9 @@ public struct DPRConfiguration: Sendable, Equatable {
         }
         self.pooling = pooling
         normalizes = try json.bool("ragkit_normalize") ?? false
+        projectionActivation = try reader.activation(
+            "ragkit_projection_activation", default: Activation.identity.huggingFaceName)
+        if json["ragkit_max_tokens"] != nil { maxTokens = try reader.size("ragkit_max_tokens") }
     }
 }
 
@@ -74,7 +87,9 @@ public final class DPREncoder: Module, TextEncoder, HuggingFaceModel {
             ? configuration.projectionDim : configuration.bert.hiddenSize
     }
 
-    public var maxTokens: Int { configuration.bert.maxPositionEmbeddings }
+    public var maxTokens: Int {
+        min(configuration.maxTokens ?? .max, configuration.bert.maxPositionEmbeddings)
+    }
 
     public func hiddenStates(_ batch: TokenBatch) -> Tensor { body.bert(batch) }
 
@@ -88,7 +103,10 @@ public final class DPREncoder: Module, TextEncoder, HuggingFaceModel {
             case .cls: hidden.rows(batch.offsets.dropLast().map { Int32($0) })
             case .mean: hidden.segmentMeans(offsets: batch.offsets)
             }
-        let projected = body.projection.map { $0(pooled) } ?? pooled
+        let projected =
+            body.projection.map {
+                $0(pooled, activation: configuration.projectionActivation)
+            } ?? pooled
         return configuration.normalizes ? projected.l2Normalized() : projected
     }
 
@@ -98,10 +116,13 @@ public final class DPREncoder: Module, TextEncoder, HuggingFaceModel {
         json["architectures"] = .array([.string(configuration.role.architecture)])
         json["projection_dim"] = .int(configuration.projectionDim)
         // Keys of ours appear only where the reference has no word for what they say.
-        if configuration.pooling != .cls {
-            json["ragkit_pooling"] = .string(configuration.pooling.rawValue)
-        }
-        if configuration.normalizes { json["ragkit_normalize"] = true }
+        let activation = configuration.projectionActivation
+        json["ragkit_pooling"] =
+            configuration.pooling == .cls ? nil : .string(configuration.pooling.rawValue)
+        json["ragkit_normalize"] = configuration.normalizes ? true : nil
+        json["ragkit_projection_activation"] =
+            activation == .identity ? nil : .string(activation.huggingFaceName)
+        json["ragkit_max_tokens"] = configuration.maxTokens.map { .int($0) }
         return json
     }
 }

@@ -9,8 +9,10 @@ public enum ContextTokenizerSource: Sendable, Equatable {
 }
 
 extension RagModel {
-    /// Loads a RAG checkpoint: `config.json`, `generation_config.json`, `model.safetensors`, the two
-    /// tokenizers, and the context encoder in `ctx_encoder/` if there is one.
+    /// Loads a RAG checkpoint: `config.json`, `generation_config.json`, the weights (safetensors or
+    /// `pytorch_model.bin`, whole or in shards), the two tokenizers, and a context encoder if one is
+    /// there: in `ctx_encoder/`, among the weights, or where the reference's fine-tuning puts it,
+    /// `dpr_ctx_checkpoint/` beside or inside the directory.
     ///
     /// - Throws: `RagError`, `CheckpointError`, `TokenizerError`, `JSONError` or
     ///   `ConfigurationError`, naming what is missing or does not fit.
@@ -32,12 +34,10 @@ extension RagModel {
             generatorTokenizer: loadTokenizer(
                 from: directory.appendingPathComponent("generator_tokenizer")),
             configuration: RagConfiguration(json: json))
-        try load(weights, ignoring: { $0.hasPrefix("rag.ctx_encoder.") })
+        let ownWeights = try weights.laidOut(for: self, RagModel.layouts)
+        try load(ownWeights, ignoring: { $0.hasPrefix("rag.ctx_encoder.") })
         try loadGeneration(from: directory)
-        let contextFolder = directory.appendingPathComponent("ctx_encoder")
-        if FileManager.default.fileExists(atPath: contextFolder.path) {
-            try loadContextEncoder(from: contextFolder)
-        }
+        try loadContextEncoder(of: directory, ownWeights)
     }
 
     /// Takes over how a checkpoint's answers are decoded, by the reference's rules for the present
@@ -59,7 +59,7 @@ extension RagModel {
     /// Loads a context encoder and its tokenizer, and turns on end-to-end training with them.
     ///
     /// - Parameters:
-    ///   - directory: of a DPR context encoder.
+    ///   - directory: of a DPR, BERT or sentence-transformers encoder.
     ///   - tokenizer: of its tokenizer; by default the encoder's directory is searched, then its
     ///     sibling `<folder>_tokenizer`, then the question encoder's tokenizer is taken if the
     ///     vocabularies have the same size.
@@ -68,17 +68,27 @@ extension RagModel {
     public func loadContextEncoder(
         from directory: URL, tokenizer: URL? = nil
     ) throws -> ContextTokenizerSource {
-        let encoder = try DPREncoder(contentsOf: directory, role: .context)
+        try setContextEncoder(
+            DPREncoder(contentsOf: directory, role: .context), in: directory, tokenizer)
+    }
+
+    /// Sets the encoder with the tokenizer found for it, or neither.
+    @discardableResult
+    func setContextEncoder(
+        _ encoder: DPREncoder, in directory: URL, _ tokenizer: URL? = nil
+    ) throws -> ContextTokenizerSource {
         let sibling = directory.deletingLastPathComponent()
             .appendingPathComponent(directory.lastPathComponent + "_tokenizer")
-        let candidates = tokenizer.map { [$0] } ?? [directory, sibling].filter(hasTokenizer)
+        let candidates =
+            tokenizer.map { [$0] }
+            ?? [directory, directory.appendingPathComponent("0_Transformer"), sibling]
+            .filter(hasTokenizer)
+        let (found, source): (any Tokenizer, ContextTokenizerSource)
         if let folder = candidates.first {
-            let found = try loadTokenizer(from: folder)
-            try setContextEncoder(encoder)
-            setContextEncoderTokenizer(found)
-            return .directory(folder.path)
-        }
-        guard questionTokenizer.vocabularySize == encoder.configuration.bert.vocabSize else {
+            (found, source) = (try loadTokenizer(from: folder), .directory(folder.path))
+        } else if questionTokenizer.vocabularySize == encoder.configuration.bert.vocabSize {
+            (found, source) = (questionTokenizer, .questionTokenizer)
+        } else {
             throw RagError.invalidDirectory(
                 path: directory.path,
                 reason: "there is no tokenizer for the context encoder, and the question encoder's "
@@ -86,8 +96,9 @@ extension RagModel {
                     + "\(encoder.configuration.bert.vocabSize): name its directory")
         }
         try setContextEncoder(encoder)
-        setContextEncoderTokenizer(questionTokenizer)
-        return .questionTokenizer
+        setContextEncoderTokenizer(found)
+        contextTokenizerSource = source
+        return source
     }
 
     /// Writes the model as a directory that this and transformers load: atomically, over what was
@@ -111,6 +122,7 @@ extension RagModel {
         var json = configuration.json(
             questionEncoder: encoder.huggingFaceConfiguration,
             generator: writer.huggingFaceConfiguration)
+        json["retrieval_vector_size"] = .int(questionEncoder.dimension)
         if configuration.marginalization == .sequence {
             json = generation.written(intoSequenceConfiguration: json)
         }
@@ -141,35 +153,7 @@ extension RagModel {
     }
 }
 
-extension DPREncoder {
-    /// Loads a DPR encoder's directory: `config.json` and `model.safetensors`.
-    ///
-    /// - Throws: `CheckpointError` naming every tensor that does not fit, or a configuration error.
-    public convenience init(contentsOf directory: URL, role: EncoderRole) throws {
-        self.init(
-            configuration: try DPRConfiguration(
-                role: role, json: configurationFile(in: directory)))
-        try load(ModelWeights(directory: directory))
-    }
-
-    /// Writes `config.json` and `model.safetensors` into a directory that exists.
-    public func saveFiles(in directory: URL) throws {
-        try huggingFaceConfiguration.write(to: directory.appendingPathComponent("config.json"))
-        try saveWeights(to: directory.appendingPathComponent("model.safetensors"))
-    }
-}
-
-/// The `config.json` of a model directory.
-func configurationFile(in directory: URL) throws -> JSONValue {
-    let file = directory.appendingPathComponent("config.json")
-    guard FileManager.default.fileExists(atPath: file.path) else {
-        throw CheckpointError.missingFile(
-            file: file.path, advice: "a model directory holds config.json and model.safetensors")
-    }
-    return try JSONValue(contentsOf: file)
-}
-
-private func hasTokenizer(_ directory: URL) -> Bool {
+func hasTokenizer(_ directory: URL) -> Bool {
     ["vocab.txt", "vocab.json", "tokenizer.json", "spiece.model"].contains {
         FileManager.default.fileExists(atPath: directory.appendingPathComponent($0).path)
     }
@@ -192,7 +176,7 @@ private let headName = "lm_head.weight"
 ///
 /// - Parameter hasHead: whether the checkpoint has a matrix for the logits. Without one the
 ///   embedding matrix makes them, as in the reference, even if the configuration ties nothing.
-private func makeGenerator(_ json: JSONValue, hasHead: Bool = true) throws -> any Seq2SeqGenerator {
+func makeGenerator(_ json: JSONValue, hasHead: Bool = true) throws -> any Seq2SeqGenerator {
     let type = try json.string("model_type") ?? ""
     switch type {
     case "bart":

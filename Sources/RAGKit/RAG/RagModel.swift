@@ -20,6 +20,8 @@ public final class RagModel: Module {
     public let generatorTokenizer: any Tokenizer
     /// The tokenizer of passages for the context encoder, once set.
     public private(set) var contextTokenizer: (any Tokenizer)?
+    /// Where that was found, when it was loaded with the encoder.
+    public internal(set) var contextTokenizerSource: ContextTokenizerSource?
     public var configuration: RagConfiguration
     /// How answers are decoded unless a call says otherwise.
     public var generation = GenerationConfiguration()
@@ -86,12 +88,14 @@ public final class RagModel: Module {
     /// Sets how passages are tokenized for the context encoder.
     public func setContextEncoderTokenizer(_ tokenizer: any Tokenizer) {
         contextTokenizer = tokenizer
+        contextTokenizerSource = nil
     }
 
     /// Turns end-to-end training off again: passages are scored by the retriever's vectors.
     public func removeContextEncoder() {
         storedContextEncoder = nil
         contextTokenizer = nil
+        contextTokenizerSource = nil
     }
 
     /// The context encoder with its tokenizer; `nil` when neither is set.
