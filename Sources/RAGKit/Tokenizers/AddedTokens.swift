@@ -7,69 +7,129 @@ struct AddedToken: Sendable, Equatable {
     var leftStrip = false
     /// Takes the white space after it along.
     var rightStrip = false
-    /// Whether it is looked for in normalised text. Without meaning where nothing is normalised.
+    /// Whether it is only found where no letter, digit or mark touches it.
+    var singleWord = false
+    /// Whether it is looked for in normalised text.
     var normalized = false
     /// Whether decoding can leave it out.
     var special = true
 }
 
 /// The added tokens of a tokenizer, and the search for them.
+///
+/// Tokens that are not `normalized` are looked for in the text as it is. What lies between them is
+/// normalised, and the other tokens are looked for in that.
+///
+/// Source: `AddedVocabulary` of `tokenizers` 0.20.
 struct AddedTokens: Sendable, Equatable {
+    /// The longest first.
     let tokens: [AddedToken]
-    private let contents: [[UInt8]]
-    private let isFirstByte: [Bool]
+    /// The search in the text as it is.
+    let inText: AddedTokenSearch
+    /// The search in normalised text.
+    let inNormalizedText: AddedTokenSearch
 
+    /// - Parameter normalize: What is done to the text before the second search, and so to the
+    ///   tokens that are looked for in it.
+    init(_ tokens: [AddedToken], normalize: ([UInt8]) -> [UInt8] = { $0 }) {
+        let ordered = Self.ordered(tokens)
+        self.tokens = ordered
+        inText = AddedTokenSearch(
+            ordered.filter { !$0.normalized }.map { ($0, Array($0.content.utf8)) })
+        inNormalizedText = AddedTokenSearch(
+            ordered.filter(\.normalized).map { ($0, normalize(Array($0.content.utf8))) })
+    }
+
+    /// The longest first, in an order that depends on nothing else but them.
+    static func ordered(_ tokens: [AddedToken]) -> [AddedToken] {
+        tokens.filter { !$0.content.isEmpty }.sorted { lhs, rhs in
+            let (left, right) = (lhs.content.utf8.count, rhs.content.utf8.count)
+            return left != right ? left > right : lhs.id < rhs.id
+        }
+    }
+
+    static func == (lhs: Self, rhs: Self) -> Bool { lhs.tokens == rhs.tokens }
+
+    /// Both searches one after the other, for tokenizers that normalise nothing.
+    @inline(__always)
+    func forEachPiece(
+        in text: UnsafeBufferPointer<UInt8>, _ body: (AddedTokenSearch.Piece) -> Void
+    ) {
+        guard !inNormalizedText.isEmpty else { return inText.forEachPiece(in: text, body) }
+        guard !inText.isEmpty else { return inNormalizedText.forEachPiece(in: text, body) }
+        inText.forEachPiece(in: text) { piece in
+            guard case .text(let range) = piece else { return body(piece) }
+            inNormalizedText.forEachPiece(in: UnsafeBufferPointer(rebasing: text[range])) { part in
+                switch part {
+                case .text(let inner):
+                    let start = range.lowerBound
+                    body(.text(start + inner.lowerBound..<start + inner.upperBound))
+                case .token: body(part)
+                }
+            }
+        }
+    }
+}
+
+/// The search for some of the added tokens: leftmost, longest, no overlaps.
+struct AddedTokenSearch: Sendable {
     /// One stretch of text, or one added token.
     enum Piece {
         case text(Range<Int>)
         case token(Int32)
     }
 
-    init(_ tokens: [AddedToken]) {
-        let usable = tokens.filter { !$0.content.isEmpty }
-        // The longest first, so that the first one found at a place is the longest there.
-        let ordered = usable.sorted { lhs, rhs in
-            let (left, right) = (lhs.content.utf8.count, rhs.content.utf8.count)
-            return left != right ? left > right : lhs.id < rhs.id
-        }
-        self.tokens = ordered
-        contents = ordered.map { Array($0.content.utf8) }
+    private let tokens: [AddedToken]
+    private let trie: ByteTrie
+    private let isFirstByte: [Bool]
+
+    init(_ tokens: [(token: AddedToken, pattern: [UInt8])]) {
+        let usable = tokens.filter { !$0.pattern.isEmpty }
+        self.tokens = usable.map(\.token)
+        trie = ByteTrie(usable.enumerated().map { (key: $1.pattern, id: Int32($0)) })
         var first = [Bool](repeating: false, count: 256)
-        for content in contents { first[Int(content[0])] = true }
+        for (_, pattern) in usable { first[Int(pattern[0])] = true }
         isFirstByte = first
     }
 
+    var isEmpty: Bool { tokens.isEmpty }
+
     /// Calls `body` with the stretches of text and the added tokens, in order. No stretch is empty.
-    ///
-    /// Source: `AddedVocabulary::find_matches` of `tokenizers`: leftmost, longest, no overlaps.
     @inline(__always)
     func forEachPiece(in text: UnsafeBufferPointer<UInt8>, _ body: (Piece) -> Void) {
         var start = 0
         var index = 0
         isFirstByte.withUnsafeBufferPointer { isFirstByte in
             while index < text.count {
-                guard isFirstByte[Int(text[index])], let match = match(in: text, at: index) else {
+                guard isFirstByte[Int(text[index])],
+                    let match = trie.longestMatch(in: text, at: index)
+                else {
                     index += 1
                     continue
                 }
-                let token = tokens[match]
-                var end = index + contents[match].count
-                let textEnd = token.leftStrip ? Self.endWithoutSpace(text, start, index) : index
-                if token.rightStrip { end = Self.startWithoutSpace(text, end) }
+                let token = tokens[Int(match.id)]
+                let first = index
+                index = match.end  // also where the match does not count
+                if token.singleWord, Self.touchesWord(text, first, match.end) { continue }
+                let textEnd =
+                    token.leftStrip ? max(start, Self.endWithoutSpace(text, first)) : first
                 if start < textEnd { body(.text(start..<textEnd)) }
                 body(.token(token.id))
-                start = end
-                index = end
+                start = token.rightStrip ? Self.startWithoutSpace(text, match.end) : match.end
             }
         }
         if start < text.count { body(.text(start..<text.count)) }
     }
 
-    private func match(in text: UnsafeBufferPointer<UInt8>, at index: Int) -> Int? {
-        contents.firstIndex { content in
-            content.count <= text.count - index
-                && content.indices.allSatisfy { content[$0] == text[index + $0] }
+    private static func touchesWord(
+        _ text: UnsafeBufferPointer<UInt8>, _ start: Int, _ end: Int
+    ) -> Bool {
+        func isWord(_ index: Int) -> Bool {
+            var index = index
+            return ScalarClass.isWord(UTF8Scalar.next(in: text, at: &index))
         }
+        return start > 0 && isWord(UTF8Scalar.start(in: text, before: start))
+            || end < text.count && isWord(end)
     }
 
     private static func isSpace(_ text: UnsafeBufferPointer<UInt8>, _ index: inout Int) -> Bool {
@@ -77,13 +137,10 @@ struct AddedTokens: Sendable, Equatable {
         return ScalarClass.of(scalar, in: ScalarClass.table).contains(.whitespace)
     }
 
-    private static func endWithoutSpace(
-        _ text: UnsafeBufferPointer<UInt8>, _ start: Int, _ end: Int
-    ) -> Int {
+    private static func endWithoutSpace(_ text: UnsafeBufferPointer<UInt8>, _ end: Int) -> Int {
         var end = end
-        while end > start {
-            var before = end - 1
-            while before > start, text[before] & 0xC0 == 0x80 { before -= 1 }
+        while end > 0 {
+            let before = UTF8Scalar.start(in: text, before: end)
             var after = before
             guard isSpace(text, &after) else { break }
             end = before

@@ -10,9 +10,9 @@ struct BertWordScanner: Sendable {
     static let longestWord = 100
 
     let spacesIdeographs: Bool
-    private let mapping: ScalarMapping?
-    private let stripsAccents: Bool
-    private let classes = ScalarClass.table
+    let mapping: ScalarMapping?
+    let stripsAccents: Bool
+    let classes = ScalarClass.table
     /// For each ASCII byte: what a word takes up for it, or 0 if it needs a closer look.
     private let plain: [UInt8]
 

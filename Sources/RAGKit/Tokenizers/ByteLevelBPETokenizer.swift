@@ -10,7 +10,8 @@ public struct ByteLevelBPETokenizer: Tokenizer {
     public enum Style: String, Sendable {
         /// `<s> a </s>` and `<s> a </s></s> b </s>`; all token types are 0. Also RoBERTa's.
         case bart
-        /// Nothing is put around a text; the default special token is `<|endoftext|>`.
+        /// Nothing is put around a text, but `<|endoftext|>` before it where `add_bos_token` of
+        /// `tokenizer_config.json` says so; the default special token is `<|endoftext|>`.
         case gpt2
     }
 
@@ -34,7 +35,7 @@ public struct ByteLevelBPETokenizer: Tokenizer {
     private let merger: BytePairMerger
     /// The words that are one token once merged: most words of most texts.
     private let wholeWords: ByteStringTable
-    private let template: SequenceTemplate
+    let template: SequenceTemplate
     private let cleansUp: Bool
     private let configuration: TokenizerConfiguration
 
@@ -63,9 +64,11 @@ public struct ByteLevelBPETokenizer: Tokenizer {
             mergesFile: "merges")
     }
 
+    /// - Parameter added: Tokens that the vocabulary file itself declares as added.
     init(
         vocabulary: [VocabularyJSON.Entry], merges: [BytePairMerge], style: Style,
-        configuration: TokenizerConfiguration, vocabularyFile: String, mergesFile: String
+        added: [AddedToken] = [], configuration: TokenizerConfiguration, vocabularyFile: String,
+        mergesFile: String
     ) throws {
         var ids = ByteStringTable(capacity: vocabulary.count)
         vocabularyCount = (vocabulary.map { Int($0.id) }.max() ?? -1) + 1
@@ -80,11 +83,8 @@ public struct ByteLevelBPETokenizer: Tokenizer {
             keys[Int(entry.id)] = Array(entry.token.utf8)
         }
         let resolved = try configuration.resolvedTokens(
-            style == .bart ? .bart : .gpt2, file: vocabularyFile, vocabularySize: vocabularyCount,
-            vocabularyID: { token in
-                let id = ids.id(of: token)
-                return id < 0 ? nil : id
-            })
+            style == .bart ? .bart : .gpt2, base: added, file: vocabularyFile,
+            vocabularySize: vocabularyCount, vocabularyID: { ids.known($0) })
         self.merges = try Self.resolved(merges, ids, mergesFile)
         merger = BytePairMerger(
             byteIDs: ByteLevelAlphabet.scalars.map { ids.id(of: String($0)) },
@@ -100,11 +100,13 @@ public struct ByteLevelBPETokenizer: Tokenizer {
         cleansUp = configuration.cleanUpTokenizationSpaces ?? false
         modelMaxLength = configuration.modelMaxLengthInTokens
         specialTokens = resolved.special
-        addedTokens = resolved.added
+        addedTokens = AddedTokens(resolved.added)
         vocabularySize = resolved.vocabularySize
         if style == .bart, let cls = resolved.special.cls, let sep = resolved.special.sep {
             template = SequenceTemplate(
                 prefix: [cls], separator: [sep, sep], suffix: [sep], secondType: 0)
+        } else if configuration.addBosToken == true, let bos = resolved.special.bos {
+            template = SequenceTemplate(prefix: [bos])
         } else {
             template = SequenceTemplate()
         }
@@ -118,6 +120,7 @@ public struct ByteLevelBPETokenizer: Tokenizer {
         }
         for flag in [addsPrefixSpace, cleansUp] { digest.add(flag) }
         digest.add(resolved)
+        if style == .gpt2, !template.prefix.isEmpty { digest.add(template) }
         fingerprint = digest.hexadecimal
     }
 

@@ -66,6 +66,12 @@ struct ByteStringTable: Sendable {
         return key.withUTF8 { id(of: $0) }
     }
 
+    /// The id stored for `key`, or `nil`.
+    func known(_ key: String) -> Int32? {
+        let id = id(of: key)
+        return id < 0 ? nil : id
+    }
+
     /// Stores `id` for `key` unless the key is there already.
     ///
     /// - Precondition: `id >= 0`; all keys together have less than 4 GiB.

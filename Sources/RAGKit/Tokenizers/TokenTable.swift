@@ -17,7 +17,7 @@ struct TokenTable: Sendable {
         var tokens = vocabulary
         tokens += [[UInt8]?](
             repeating: nil, count: max(0, resolved.vocabularySize - vocabulary.count))
-        for token in resolved.added.tokens where Int(token.id) >= vocabulary.count {
+        for token in resolved.added where Int(token.id) >= vocabulary.count {
             tokens[Int(token.id)] = spelling(Array(token.content.utf8))
         }
         var bytes: [UInt8] = []

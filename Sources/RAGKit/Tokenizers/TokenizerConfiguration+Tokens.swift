@@ -1,7 +1,8 @@
 /// How a tokenizer's special and added tokens follow from its configuration and vocabulary.
 struct ResolvedTokens: Sendable {
     var special: SpecialTokens
-    var added: AddedTokens
+    /// By id.
+    var added: [AddedToken]
     /// One more than the highest id of vocabulary and added tokens.
     var vocabularySize: Int
 }
@@ -41,20 +42,28 @@ struct TokenDefaults: Sendable {
             (\.unkToken, TokenEntry(content: "<|endoftext|>")),
         ],
         required: [])
+
+    static let t5 = TokenDefaults(
+        contents: [
+            (\.eosToken, TokenEntry(content: "</s>")), (\.unkToken, TokenEntry(content: "<unk>")),
+            (\.padToken, TokenEntry(content: "<pad>")),
+        ],
+        required: [\.eosToken, \.unkToken])
 }
 
 extension TokenizerConfiguration {
     /// Finds the ids of all special and added tokens, and checks that they fit the vocabulary.
     ///
     /// - Parameters:
+    ///   - base: Tokens that the vocabulary file itself declares; the configuration may say more.
     ///   - file: The vocabulary's name, for errors.
     ///   - vocabularySize: One more than the highest id of the vocabulary.
     ///   - vocabularyID: The id of a token of the vocabulary, or `nil`.
     func resolvedTokens(
-        _ defaults: TokenDefaults, file: String, vocabularySize: Int,
+        _ defaults: TokenDefaults, base: [AddedToken] = [], file: String, vocabularySize: Int,
         vocabularyID: (String) -> Int32?
     ) throws -> ResolvedTokens {
-        var added = try declaredTokens(file, vocabularySize, vocabularyID)
+        var added = try declaredTokens(base, file, vocabularySize, vocabularyID)
         func id(of entry: TokenEntry) -> Int32? {
             vocabularyID(entry.content) ?? added.first { $0.content == entry.content }?.id
         }
@@ -93,27 +102,27 @@ extension TokenizerConfiguration {
             special: SpecialTokens(
                 bos: ids[0], eos: ids[1], unk: ids[2], sep: ids[3], pad: ids[4], cls: ids[5],
                 mask: ids[6], others: added.filter(\.special).map(\.id)),
-            added: AddedTokens(added),
+            added: added.sorted { $0.id < $1.id },
             vocabularySize: max(vocabularySize, (added.map { Int($0.id) }.max() ?? -1) + 1))
     }
 
-    /// The entries of `added_tokens_decoder`, by id.
+    /// The tokens of `base` and the entries of `added_tokens_decoder`, by id.
     private func declaredTokens(
-        _ file: String, _ vocabularySize: Int, _ vocabularyID: (String) -> Int32?
+        _ base: [AddedToken], _ file: String, _ vocabularySize: Int,
+        _ vocabularyID: (String) -> Int32?
     ) throws -> [AddedToken] {
         func refuse(_ reason: String) -> TokenizerError {
             .unsupported(
                 file: file, reason: "added_tokens_decoder of its tokenizer_config.json: " + reason)
         }
-        var tokens: [AddedToken] = []
+        var tokens = base
         for (key, entry) in addedTokensDecoder ?? [:] {
             guard let id = Int32(key), id >= 0, id <= VocabularyFiles.highestID else {
                 throw refuse("'\(key)' is no id")
             }
-            if entry.flags?.singleWord == true {
-                throw refuse("'\(entry.content)' has single_word, which is not there yet")
-            }
-            if let known = vocabularyID(entry.content), known != id {
+            let place = tokens.firstIndex { $0.content == entry.content }
+            if let known = vocabularyID(entry.content) ?? place.map({ tokens[$0].id }), known != id
+            {
                 throw refuse(
                     "'\(entry.content)' has the id \(id) there but \(known) in the vocabulary")
             }
@@ -121,7 +130,11 @@ extension TokenizerConfiguration {
                 throw refuse(
                     "the id \(id) of '\(entry.content)' belongs to another token of the vocabulary")
             }
-            tokens.append(AddedToken(entry, id: id, special: entry.flags?.special ?? false))
+            if let twin = tokens.first(where: { $0.id == id && $0.content != entry.content }) {
+                throw refuse("the id \(id) of '\(entry.content)' is also that of '\(twin.content)'")
+            }
+            let token = AddedToken(entry, id: id, special: entry.flags?.special ?? false)
+            if let place { tokens[place] = token } else { tokens.append(token) }
         }
         return tokens.sorted { $0.id < $1.id }  // a dictionary's order is random
     }
@@ -135,16 +148,17 @@ extension TokenizerConfiguration {
             special.mask,
         ]
         for ((_, role), id) in zip(Self.roles, ids) {
-            let token = tokens.added.tokens.first { $0.id == id }
+            let token = tokens.added.first { $0.id == id }
             result[keyPath: role] = token.map { TokenEntry(content: $0.content) }
         }
         result.addedTokensDecoder = [:]
-        for token in tokens.added.tokens {
+        for token in tokens.added {
             result.addedTokensDecoder?[String(token.id)] = TokenEntry(
                 content: token.content,
                 flags: .init(
                     leftStrip: token.leftStrip, rightStrip: token.rightStrip,
-                    normalized: token.normalized, special: token.special))
+                    singleWord: token.singleWord, normalized: token.normalized,
+                    special: token.special))
         }
         return result
     }
@@ -155,6 +169,7 @@ extension AddedToken {
         self.init(
             content: entry.content, id: id, leftStrip: entry.flags?.leftStrip ?? false,
             rightStrip: entry.flags?.rightStrip ?? false,
+            singleWord: entry.flags?.singleWord ?? false,
             normalized: entry.flags?.normalized ?? false, special: special)
     }
 }
@@ -166,12 +181,20 @@ extension StableDigest {
             special.bos, special.eos, special.unk, special.sep, special.pad, special.cls,
             special.mask,
         ] { add(id ?? -1) }
-        for token in tokens.added.tokens {
+        for token in AddedTokens.ordered(tokens.added) {
             add(token.content)
             add(token.id)
             for flag in [token.leftStrip, token.rightStrip, token.normalized, token.special] {
                 add(flag)
             }
+            if token.singleWord { add("single_word") }
+        }
+    }
+
+    mutating func add(_ template: SequenceTemplate) {
+        for part in [template.prefix, template.separator, template.suffix, [template.secondType]] {
+            add(UInt64(part.count))
+            for id in part { add(id) }
         }
     }
 }

@@ -8,6 +8,12 @@ struct TokenizerConfiguration: Codable, Sendable {
     var tokenizeChineseChars: Bool?
     var addPrefixSpace: Bool?
     var addBosToken: Bool?
+    /// T5: `false` marks the first word only, not what follows an added token.
+    var legacy: Bool?
+    /// T5: the number of sentinels behind the pieces.
+    var extraIDs: Int?
+    var splitSpecialTokens: Bool?
+    var truncationSide: String?
     var cleanUpTokenizationSpaces: Bool?
     /// A huge number where the model has no limit.
     var modelMaxLength: Double?
@@ -28,6 +34,10 @@ struct TokenizerConfiguration: Codable, Sendable {
         case tokenizeChineseChars = "tokenize_chinese_chars"
         case addPrefixSpace = "add_prefix_space"
         case addBosToken = "add_bos_token"
+        case legacy
+        case extraIDs = "extra_ids"
+        case splitSpecialTokens = "split_special_tokens"
+        case truncationSide = "truncation_side"
         case cleanUpTokenizationSpaces = "clean_up_tokenization_spaces"
         case modelMaxLength = "model_max_length"
         case bosToken = "bos_token"
@@ -59,10 +69,12 @@ struct TokenizerConfiguration: Codable, Sendable {
     ]
 
     /// Reads a directory's `tokenizer_config.json`, with `special_tokens_map.json` for the tokens
-    /// it does not name. Both may be absent.
+    /// it does not name and `added_tokens.json` for the added tokens, where older versions of
+    /// `transformers` wrote them. All may be absent.
     static func read(from directory: URL) throws -> Self {
-        var result =
-            try decoded(directory.appendingPathComponent("tokenizer_config.json")) ?? Self()
+        let file = directory.appendingPathComponent("tokenizer_config.json")
+        var result = try decoded(file) ?? Self()
+        try result.refuseUnknownSettings(file)
         let map = try decoded(directory.appendingPathComponent("special_tokens_map.json")) ?? Self()
         for (_, path) in roles where result[keyPath: path] == nil {
             result[keyPath: path] = map[keyPath: path]
@@ -70,7 +82,35 @@ struct TokenizerConfiguration: Codable, Sendable {
         if result.additionalSpecialTokens == nil {
             result.additionalSpecialTokens = map.additionalSpecialTokens
         }
+        try result.readAddedTokens(directory.appendingPathComponent("added_tokens.json"))
         return result
+    }
+
+    private func refuseUnknownSettings(_ file: URL) throws {
+        if splitSpecialTokens == true {
+            throw TokenizerError.unsupported(
+                file: file.path, reason: "split_special_tokens, which spells special tokens out")
+        }
+        if let truncationSide, truncationSide != "right" {
+            throw TokenizerError.unsupported(
+                file: file.path, reason: "truncation_side '\(truncationSide)'; only 'right' is")
+        }
+    }
+
+    /// Tokens of `added_tokens.json`, an object from token to id; `added_tokens_decoder` is newer
+    /// and counts alone where there is one.
+    private mutating func readAddedTokens(_ file: URL) throws {
+        guard addedTokensDecoder == nil, FileManager.default.fileExists(atPath: file.path) else {
+            return
+        }
+        var special = Set(Self.roles.compactMap { self[keyPath: $0.path]?.content })
+        special.formUnion((additionalSpecialTokens ?? []).map(\.content))
+        addedTokensDecoder = [:]
+        for entry in try VocabularyJSON.entries(of: file) {
+            let isSpecial = special.contains(entry.token)
+            addedTokensDecoder?[String(entry.id)] = TokenEntry(
+                content: entry.token, flags: .init(normalized: !isSpecial, special: isSpecial))
+        }
     }
 
     private static func decoded(_ url: URL) throws -> Self? {

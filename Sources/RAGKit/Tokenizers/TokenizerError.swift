@@ -6,6 +6,8 @@ public enum TokenizerError: Error, Equatable, CustomStringConvertible {
     case unreadable(file: String, reason: String)
     /// A file breaks its format; `line` counts from 1.
     case malformed(file: String, line: Int, reason: String)
+    /// A file that is no text breaks its format; `offset` counts bytes from its start.
+    case damaged(file: String, offset: Int, reason: String)
     /// A file asks for something this library does not do.
     case unsupported(file: String, reason: String)
     /// A setting of a tokenizer or trainer that makes no sense.
@@ -21,6 +23,8 @@ public enum TokenizerError: Error, Equatable, CustomStringConvertible {
             "\(file): cannot be read: \(reason)."
         case .malformed(let file, let line, let reason):
             "\(file), line \(line): \(reason)."
+        case .damaged(let file, let offset, let reason):
+            "\(file), byte \(offset): \(reason)."
         case .unsupported(let file, let reason):
             "\(file): not supported: \(reason)."
         case .invalidSetting(let name, let reason):

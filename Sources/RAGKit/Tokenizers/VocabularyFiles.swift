@@ -13,9 +13,11 @@ enum VocabularyFiles {
         }
     }
 
-    static func write(_ text: String, to url: URL) throws {
+    static func write(_ text: String, to url: URL) throws { try write(Array(text.utf8), to: url) }
+
+    static func write(_ bytes: [UInt8], to url: URL) throws {
         do {
-            try Data(text.utf8).write(to: url, options: .atomic)
+            try Data(bytes).write(to: url, options: .atomic)
         } catch {
             throw TokenizerError.cannotWrite(
                 file: url.path, reason: "\(error.localizedDescription)")

@@ -27,7 +27,7 @@ public struct WordPieceTokenizer: Tokenizer {
     private let initialPieces: ByteStringTable
     private let continuingPieces: ByteStringTable
     private let unknown: Int32
-    private let template: SequenceTemplate
+    let template: SequenceTemplate
     private let cleansUp: Bool
     private let configuration: TokenizerConfiguration
 
@@ -51,7 +51,11 @@ public struct WordPieceTokenizer: Tokenizer {
         try self.init(vocabulary: vocabulary, configuration: configuration, file: "vocabulary")
     }
 
-    init(vocabulary: [String], configuration: TokenizerConfiguration, file: String) throws {
+    /// - Parameter added: Tokens that the vocabulary file itself declares as added.
+    init(
+        vocabulary: [String], added: [AddedToken] = [], configuration: TokenizerConfiguration,
+        file: String
+    ) throws {
         var all = ByteStringTable(capacity: vocabulary.count)
         var initial = ByteStringTable(capacity: vocabulary.count)
         var continuing = ByteStringTable(capacity: vocabulary.count)
@@ -74,17 +78,8 @@ public struct WordPieceTokenizer: Tokenizer {
             }
         }
         let resolved = try configuration.resolvedTokens(
-            .bert, file: file, vocabularySize: vocabulary.count,
-            vocabularyID: { token in
-                let id = all.id(of: token)
-                return id < 0 ? nil : id
-            })
-        if let token = resolved.added.tokens.first(where: \.normalized) {
-            throw TokenizerError.unsupported(
-                file: file,
-                reason: "the added token '\(token.content)' is to be looked for in normalised text"
-                    + ", which is not there yet; set its 'normalized' to false")
-        }
+            .bert, base: added, file: file, vocabularySize: vocabulary.count,
+            vocabularyID: { all.known($0) })
         guard let unknown = resolved.special.unk, let cls = resolved.special.cls,
             let sep = resolved.special.sep
         else {
@@ -95,10 +90,13 @@ public struct WordPieceTokenizer: Tokenizer {
         stripAccents = configuration.stripAccents ?? lowercase
         spacesIdeographs = configuration.tokenizeChineseChars ?? true
         cleansUp = configuration.cleanUpTokenizationSpaces ?? false
-        scanner = BertWordScanner(
+        let scanner = BertWordScanner(
             lowercase: lowercase, stripAccents: stripAccents, spacesIdeographs: spacesIdeographs)
+        self.scanner = scanner
         specialTokens = resolved.special
-        addedTokens = resolved.added
+        addedTokens = AddedTokens(resolved.added) { token in
+            token.withUnsafeBufferPointer { scanner.normalized($0) }
+        }
         vocabularySize = resolved.vocabularySize
         vocabularyCount = vocabulary.count
         tokens = TokenTable(vocabulary: vocabulary.map { Array($0.utf8) }, resolved)
@@ -121,18 +119,46 @@ public struct WordPieceTokenizer: Tokenizer {
         return text.withUTF8 { text in
             var ids: [Int32] = []
             ids.reserveCapacity(text.count / 4 + 4)
-            addedTokens.forEachPiece(in: text) { piece in
+            addedTokens.inText.forEachPiece(in: text) { piece in
                 switch piece {
                 case .token(let id):
                     ids.append(id)
                 case .text(let range):
                     let stretch = UnsafeBufferPointer(rebasing: text[range])
-                    scanner.forEachWord(in: stretch) { word, isTooLong in
-                        if isTooLong { ids.append(unknown) } else { spell(word, into: &ids) }
+                    if addedTokens.inNormalizedText.isEmpty {
+                        spellWords(of: stretch, scanner, into: &ids)
+                    } else {
+                        spellNormalized(stretch, into: &ids)
                     }
                 }
             }
             return ids
+        }
+    }
+
+    /// Looks for added tokens in normalised text, which words otherwise need not go through.
+    private func spellNormalized(
+        _ text: UnsafeBufferPointer<UInt8>, into ids: inout [Int32]
+    ) {
+        scanner.normalized(text).withUnsafeBufferPointer { text in
+            addedTokens.inNormalizedText.forEachPiece(in: text) { piece in
+                switch piece {
+                case .token(let id):
+                    ids.append(id)
+                case .text(let range):
+                    let stretch = UnsafeBufferPointer(rebasing: text[range])
+                    spellWords(of: stretch, .splitting, into: &ids)
+                }
+            }
+        }
+    }
+
+    @inline(__always)
+    private func spellWords(
+        of text: UnsafeBufferPointer<UInt8>, _ scanner: BertWordScanner, into ids: inout [Int32]
+    ) {
+        scanner.forEachWord(in: text) { word, isTooLong in
+            if isTooLong { ids.append(unknown) } else { spell(word, into: &ids) }
         }
     }
 
