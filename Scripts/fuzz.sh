@@ -3,7 +3,7 @@
 # hangs, or takes too much memory.
 #
 #     Scripts/fuzz.sh                            every harness of Tests/Fuzz, ten minutes each
-#     Scripts/fuzz.sh --seconds 60 TokenizerJSON
+#     Scripts/fuzz.sh --seconds 60 TokenizerJSONFile
 #
 # A harness says in comments which files it is compiled with (`// sources:`) and where its first inputs are
 # (`// seeds:`). What makes a reader fail is kept as .build/fuzz/NAME/crash-*; the corpus grows beside it.
@@ -42,7 +42,10 @@ for name in "${names[@]}"; do
     echo "== $name: building, then $seconds s"
     swiftc -sanitize=fuzzer,address -parse-as-library -swift-version 6 -O \
         -enable-upcoming-feature NonisolatedNonsendingByDefault \
-        -module-name Fuzz "${sources[@]}" "$harness" -o "$folder/run"
+        -module-name Fuzz "${sources[@]}" "$harness" -o "$folder/run" >"$folder/build-log" 2>&1 || {
+        grep -v 'Cannot export local symbol' "$folder/build-log"
+        exit 1
+    }
     # Without this the crash handler of Swift hangs the run and no crash file is written.
     SWIFT_BACKTRACE=enable=no "$folder/run" -max_total_time="$seconds" -timeout=25 -rss_limit_mb=2048 \
         -max_len=65536 -artifact_prefix="$folder/" -print_final_stats=1 \

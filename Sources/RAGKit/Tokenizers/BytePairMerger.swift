@@ -15,6 +15,9 @@ struct BytePairMerger: Sendable {
     /// The token of each single byte, or -1 where the vocabulary lacks it.
     private let byteIDs: [Int32]
     private var slots: [Slot]
+    /// Whether a token is only merged on after every merge that makes it, as in any vocabulary that was
+    /// learnt: then ranks come up in ascending order.
+    private let isOrdered: Bool
 
     /// - Parameter merges: Pairs and what they make, the most important first. A pair that comes
     ///   again changes nothing.
@@ -24,6 +27,11 @@ struct BytePairMerger: Sendable {
         var size = 64
         while size < merges.count * 2 { size *= 2 }
         slots = [Slot](repeating: Slot(), count: size)
+        var lastMade: [Int32: Int] = [:]
+        for (rank, merge) in merges.enumerated() { lastMade[merge.merged] = rank }
+        isOrdered = merges.enumerated().allSatisfy { rank, merge in
+            max(lastMade[merge.left] ?? -1, lastMade[merge.right] ?? -1) < rank
+        }
         for (rank, merge) in merges.enumerated() {
             let pair = Self.key(merge.left, merge.right)
             var index = Self.firstSlot(pair, size - 1)
@@ -61,7 +69,8 @@ struct BytePairMerger: Sendable {
         }
     }
 
-    /// Words up to this many bytes are merged by scanning, longer ones with a heap.
+    /// Words up to this many bytes are merged by scanning, longer ones in lists by rank, or with a
+    /// heap if ranks do not come up in order.
     static let shortWord = 48
 
     /// Appends the tokens of `word`. Bytes the vocabulary lacks are left out before merging, as in
@@ -69,8 +78,14 @@ struct BytePairMerger: Sendable {
     func spell(_ word: UnsafeBufferPointer<UInt8>, into ids: inout [Int32]) {
         if word.count <= Self.shortWord {
             spellShort(word, into: &ids)
+        } else if isOrdered {
+            var chain = Chain(word, byteIDs)
+            spellByRank(&chain)
+            chain.append(to: &ids)
         } else {
-            spellLong(word, into: &ids)
+            var chain = Chain(word, byteIDs)
+            spellWithHeap(&chain)
+            chain.append(to: &ids)
         }
     }
 
@@ -108,32 +123,91 @@ struct BytePairMerger: Sendable {
         }
     }
 
-    private func spellLong(_ word: UnsafeBufferPointer<UInt8>, into ids: inout [Int32]) {
-        var symbols = word.compactMap { byteIDs[Int($0)] >= 0 ? byteIDs[Int($0)] : nil }
-        var previous = symbols.indices.map { $0 - 1 }
-        var next = symbols.indices.map { $0 + 1 }
-        let end = symbols.count
+    /// Merges rank by rank, and the places of each rank from the left: linear but for the number of
+    /// ranks that come up.
+    private func spellByRank(_ chain: inout Chain) {
+        var ranks = MinHeap<UInt32>()
+        var places: [UInt32: [Int32]] = [:]
+        func offer(_ place: Int32) {
+            guard let (left, right) = chain.pair(at: place) else { return }
+            let rank = merge(left, right).rank
+            guard rank != Merge.none.rank else { return }
+            if places[rank] == nil { ranks.insert(rank) }
+            places[rank, default: []].append(place)
+        }
+        for place in chain.symbols.indices { offer(Int32(place)) }
+        while let rank = ranks.removeMin(), var list = places.removeValue(forKey: rank) {
+            // What is found by merging comes in the order of merging.
+            if zip(list, list.dropFirst()).contains(where: >) { list.sort() }
+            for place in list {
+                guard let (left, right) = chain.pair(at: place) else { continue }
+                let found = merge(left, right)
+                guard found.rank == rank else { continue }  // out of date
+                chain.join(place, to: found.id)
+                offer(chain.previous[Int(place)])
+                offer(place)
+            }
+        }
+    }
+
+    private func spellWithHeap(_ chain: inout Chain) {
         // Keys are rank and place, so that the heap gives the leftmost of the lowest rank.
         var heap = MinHeap<UInt64>()
-        func offer(_ place: Int) {
-            guard place >= 0, next[place] < end else { return }
-            let found = merge(symbols[place], symbols[next[place]])
-            if found.id >= 0 { heap.insert(UInt64(found.rank) << 32 | UInt64(place)) }
+        func offer(_ place: Int32) {
+            guard let (left, right) = chain.pair(at: place) else { return }
+            let rank = merge(left, right).rank
+            guard rank != Merge.none.rank else { return }
+            heap.insert(UInt64(rank) << 32 | UInt64(place))
         }
-        for place in symbols.indices { offer(place) }
+        for place in chain.symbols.indices { offer(Int32(place)) }
         while let entry = heap.removeMin() {
-            let place = Int(entry & 0xFFFF_FFFF)
-            guard symbols[place] >= 0, next[place] < end else { continue }
-            let right = next[place]
-            let found = merge(symbols[place], symbols[right])
+            let place = Int32(truncatingIfNeeded: entry & 0x7FFF_FFFF)
+            guard let (left, right) = chain.pair(at: place) else { continue }
+            let found = merge(left, right)
             guard found.rank == UInt32(entry >> 32) else { continue }  // out of date
-            symbols[place] = found.id
-            symbols[right] = -1
-            next[place] = next[right]
-            if next[place] < end { previous[next[place]] = place }
-            offer(previous[place])
+            chain.join(place, to: found.id)
+            offer(chain.previous[Int(place)])
             offer(place)
         }
+    }
+}
+
+/// The symbols of a long word, linked, so that joining two costs the same wherever they are.
+private struct Chain {
+    /// -1: joined to the one before.
+    private(set) var symbols: [Int32]
+    /// The place before; -1 at the start.
+    private(set) var previous: [Int32]
+    /// The place behind; the number of symbols at the end.
+    private var next: [Int32]
+
+    /// - Precondition: A word of less than 2 GiB.
+    init(_ word: UnsafeBufferPointer<UInt8>, _ byteIDs: [Int32]) {
+        precondition(word.count < Int(Int32.max), "a word of \(word.count) bytes")
+        symbols = word.compactMap { byteIDs[Int($0)] >= 0 ? byteIDs[Int($0)] : nil }
+        previous = symbols.indices.map { Int32($0) - 1 }
+        next = symbols.indices.map { Int32($0) + 1 }
+    }
+
+    /// The symbol at a place and the one behind it.
+    @inline(__always)
+    func pair(at place: Int32) -> (left: Int32, right: Int32)? {
+        guard place >= 0, symbols[Int(place)] >= 0 else { return nil }
+        let right = Int(next[Int(place)])
+        return right < symbols.count ? (symbols[Int(place)], symbols[right]) : nil
+    }
+
+    /// Puts one symbol in the place of a pair.
+    @inline(__always)
+    mutating func join(_ place: Int32, to symbol: Int32) {
+        let right = Int(next[Int(place)])
+        symbols[Int(place)] = symbol
+        symbols[right] = -1
+        next[Int(place)] = next[right]
+        if Int(next[right]) < symbols.count { previous[Int(next[right])] = place }
+    }
+
+    func append(to ids: inout [Int32]) {
         for symbol in symbols where symbol >= 0 { ids.append(symbol) }
     }
 }

@@ -26,8 +26,10 @@ public protocol Tokenizer: Sendable {
     ///
     /// The *strings* of special tokens that occur in the text become their ids, as in the
     /// reference. Text from outside that must not do this has to be cleaned by the caller.
+    /// - Precondition: `text` has less than 2 GiB.
     /// - Returns: Ids in the order of the text; empty for empty text.
-    /// - Complexity: Linear in the text; `n log n` in the length of a single word.
+    /// - Complexity: Linear in the text. Only for byte-level merges in an order that no training gives
+    ///   `n log n` in the length of a word.
     func ids(of text: String) -> [Int32]
 
     /// The sequence a model reads: special tokens around the text, and a second text if given.
