@@ -1,26 +1,26 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+let swiftSettings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
 let package = Package(
     name: "Benchmarks",
     platforms: [.macOS(.v15)],
     products: [
         .executable(name: "train-step", targets: ["TrainStep"]),
         .executable(name: "generate", targets: ["Generate"]),
+        .executable(name: "tokenize", targets: ["Tokenize"]),
     ],
     dependencies: [.package(name: "RAGKit", path: "..")],
     targets: [
         .executableTarget(
-            name: "TrainStep", dependencies: ["RAGKit"],
-            swiftSettings: [
-                .swiftLanguageMode(.v6),
-                .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
-            ]),
+            name: "TrainStep", dependencies: ["RAGKit"], swiftSettings: swiftSettings),
         .executableTarget(
-            name: "Generate", dependencies: ["RAGKit"],
-            swiftSettings: [
-                .swiftLanguageMode(.v6),
-                .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
-            ]),
+            name: "Generate", dependencies: ["RAGKit"], swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "Tokenize", dependencies: ["RAGKit"], swiftSettings: swiftSettings),
     ]
 )

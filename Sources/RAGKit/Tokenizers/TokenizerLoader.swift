@@ -24,6 +24,8 @@ public enum TokenizerLoader {
     ]
     static let gpt2Classes = ["GPT2Tokenizer"]
     static let t5Classes = ["T5Tokenizer"]
+    /// More sentinels than anyone has use for.
+    static let mostSentinels = 10_000
 
     /// See `loadTokenizer(from:)`.
     public static func load(from directory: URL) throws -> any Tokenizer {
@@ -83,10 +85,15 @@ public enum TokenizerLoader {
         _ model: URL, _ configuration: TokenizerConfiguration
     ) throws -> UnigramTokenizer {
         try check(configuration, model, known: t5Classes)
-        let extraIDs = configuration.extraIDs ?? 100
-        guard 0...10_000 ~= extraIDs else {
+        let extraIDs = configuration.sentinelCount
+        guard 0...mostSentinels ~= extraIDs else {
             throw TokenizerError.invalidSetting(
-                name: "extra_ids", reason: "\(extraIDs) is not from 0 to 10,000")
+                name: "extra_ids", reason: "\(extraIDs) is not from 0 to \(mostSentinels)")
+        }
+        if let said = configuration.extraIDs, said > 0, said != extraIDs {
+            throw TokenizerError.invalidSetting(
+                name: "extra_ids",
+                reason: "it is \(said), but additional_special_tokens names \(extraIDs) sentinels")
         }
         let prefixSpace: UnigramTokenizer.PrefixSpace =
             configuration.addPrefixSpace == false

@@ -242,16 +242,25 @@ public struct UnigramTokenizer: Tokenizer {
 }
 
 extension TokenizerConfiguration {
-    /// Makes the sentinels special tokens unless the configuration names some itself.
+    /// How many sentinels there are to be: those it names, or else as many as it says.
     ///
     /// Source: `T5TokenizerFast.__init__` of `transformers`.
+    var sentinelCount: Int {
+        let named = (additionalSpecialTokens ?? []).count { $0.content.contains("<extra_id_") }
+        return named > 0 ? named : extraIDs ?? 100
+    }
+
+    /// Makes the sentinels that are there special tokens unless the configuration names some itself,
+    /// and writes their number down.
     fileprivate mutating func addSentinels(isThere: (String) -> Bool) {
         var tokens = additionalSpecialTokens ?? []
-        guard !tokens.contains(where: { $0.content.contains("<extra_id_") }) else { return }
-        for number in 0..<max(0, min(extraIDs ?? 100, 10_000)) {
-            let sentinel = "<extra_id_\(number)>"
-            if isThere(sentinel) { tokens.append(TokenEntry(content: sentinel)) }
+        if !tokens.contains(where: { $0.content.contains("<extra_id_") }) {
+            for number in 0..<max(0, min(sentinelCount, TokenizerLoader.mostSentinels)) {
+                let sentinel = "<extra_id_\(number)>"
+                if isThere(sentinel) { tokens.append(TokenEntry(content: sentinel)) }
+            }
         }
+        extraIDs = tokens.count { $0.content.contains("<extra_id_") }
         additionalSpecialTokens = tokens
     }
 }

@@ -55,14 +55,14 @@ import Testing
             says: ["vocab.json, line 1", "whole number"]),
         Bad(
             name: "fraction", files: ["vocab.json": #"{"<s>": 1.5}"#, "merges.txt": ""],
-            says: ["vocab.json, line 1", "'.'"]),
+            says: ["vocab.json, line 1", "whole number"]),
         Bad(
             name: "enormous id",
             files: ["vocab.json": #"{"<s>": 99999999999999999999}"#, "merges.txt": ""],
             says: ["vocab.json, line 1", "whole number"]),
         Bad(
             name: "cut off", files: ["vocab.json": "{\"<s>\": 0,\n\"ab", "merges.txt": ""],
-            says: ["vocab.json, line 2", "ends inside"]),
+            says: ["vocab.json, line 2", "without end"]),
         Bad(
             name: "half a surrogate", files: ["vocab.json": #"{"\ud83d": 0}"#, "merges.txt": ""],
             says: ["vocab.json, line 1", "surrogate"]),
@@ -71,7 +71,7 @@ import Testing
             says: ["vocab.json, line 1", "escape"]),
         Bad(
             name: "more behind", files: ["vocab.json": good + "\n}", "merges.txt": ""],
-            says: ["vocab.json, line 2", "end of the file"]),
+            says: ["vocab.json, line 2", "expected the end"]),
         Bad(
             name: "merge of one",
             files: ["vocab.json": good, "merges.txt": "#version: 0.2\na b\nab\n"],
@@ -130,38 +130,27 @@ import Testing
                 "tokenizer_config.json": #"{"added_tokens_decoder": {"x": {"content": "new"}}}"#,
             ],
             says: ["'x' is no id"]),
-        Bad(
-            name: "normalised added token",
-            files: [
-                "vocab.txt": head,
-                "tokenizer_config.json":
-                    #"{"added_tokens_decoder": {"5": {"content": "new", "normalized": true}}}"#,
-            ],
-            says: ["'new'", "normalised"]),
-        Bad(
-            name: "single word",
-            files: [
-                "vocab.txt": head,
-                "tokenizer_config.json":
-                    #"{"added_tokens_decoder": {"5": {"content": "new", "single_word": true}}}"#,
-            ],
-            says: ["'new'", "single_word"]),
-        Bad(
-            name: "added_tokens.json",
-            files: ["vocab.txt": head, "added_tokens.json": #"{"new": 5}"#],
-            says: ["added_tokens.json", "added_tokens_decoder"]),
-        Bad(
-            name: "bos token",
-            files: [
-                "vocab.json": good, "merges.txt": "",
-                "tokenizer_config.json":
-                    #"{"tokenizer_class": "GPT2Tokenizer", "add_bos_token": true}"#,
-            ],
-            says: ["add_bos_token"]),
-        Bad(name: "spiece.model", files: ["spiece.model": "x"], says: ["spiece.model", "yet"]),
+        Bad(name: "spiece.model", files: ["spiece.model": "x"], says: ["spiece.model, byte 1"]),
         Bad(
             name: "tokenizer.json", files: ["tokenizer.json": "{}"],
-            says: ["tokenizer.json", "yet"]),
+            says: ["tokenizer.json", "no model"]),
+        Bad(
+            name: "special tokens split",
+            files: [
+                "vocab.txt": head,
+                "tokenizer_config.json": #"{"split_special_tokens": true}"#,
+            ],
+            says: ["tokenizer_config.json", "split_special_tokens"]),
+        Bad(
+            name: "cut on the left",
+            files: ["vocab.txt": head, "tokenizer_config.json": #"{"truncation_side": "left"}"#],
+            says: ["truncation_side", "left"]),
+        Bad(
+            name: "one id for two added tokens",
+            files: [
+                "vocab.txt": head, "added_tokens.json": #"{"new": 5, "newer": 5}"#,
+            ],
+            says: ["added_tokens.json", "5"]),
     ]
 
     @Test(arguments: bad) func aBadDirectorySaysWhatIsWrong(bad: Bad) throws {
@@ -248,6 +237,29 @@ import Testing
         let cleaning = try load(#"{"clean_up_tokenization_spaces": true, "unk_token": "A"}"#)
         #expect(cleaning.specialTokens.unk == 5)
         #expect(cleaning.specialTokens.allIDs == [0, 2, 3, 4, 5])
+    }
+
+    /// Where older versions of the reference wrote added tokens: normalised unless special.
+    @Test func addedTokensInAFileOfTheirOwn() throws {
+        let files = [
+            "vocab.txt": vocab, "added_tokens.json": #"{"New": 7, "[X]": 8}"#,
+            "special_tokens_map.json": #"{"additional_special_tokens": ["[X]"]}"#,
+        ]
+        let tokenizer = try TokenizerFixtures.load(files)
+        #expect(tokenizer.vocabularySize == 9)
+        #expect(tokenizer.ids(of: "a NEW [X] [x]") == [5, 7, 8, 1, 1, 1])
+        #expect(tokenizer.specialTokens.allIDs.contains(8))
+        #expect(!tokenizer.specialTokens.allIDs.contains(7))
+    }
+
+    @Test func aBosTokenIfAsked() throws {
+        let tokenizer = try TokenizerFixtures.load([
+            "vocab.json": #"{"<|endoftext|>": 0, "a": 1}"#, "merges.txt": "",
+            "tokenizer_config.json":
+                #"{"tokenizer_class": "GPT2Tokenizer", "add_bos_token": true}"#,
+        ])
+        #expect(tokenizer.encode("aa").ids == [0, 1, 1])
+        #expect(tokenizer.encode("a", pair: "a").ids == [0, 1, 1])
     }
 
     @Test func savingWhereNothingCanBeWritten() throws {

@@ -34,8 +34,57 @@ import Testing
         }
     }
 
-    /// Short and long words are merged by different code; both must agree.
-    @Test(arguments: 0..<UInt64(20)) func bothWaysToMergeAgree(seed: UInt64) {
+    /// Decoded Unigram text is a fixed point after one round where nothing was unknown.
+    @Test(arguments: 0..<UInt64(20), ["unigram", "unigram-first", "unigram-json-first-layout"])
+    func decodedUnigramTextKeepsItsIDs(seed: UInt64, name: String) throws {
+        let tokenizer = try own(name)
+        var generator = TokenizerTestGenerator(state: seed)
+        var count = 0
+        for _ in 0..<100 {
+            let ids = tokenizer.ids(of: generator.string(upTo: 12))
+            guard let unk = tokenizer.specialTokens.unk, !ids.contains(unk) else { continue }
+            let once = tokenizer.decode(ids, skippingSpecialTokens: false, cleaningUp: false)
+            let again = tokenizer.ids(of: once)
+            let twice = tokenizer.decode(again, skippingSpecialTokens: false, cleaningUp: false)
+            #expect(tokenizer.ids(of: twice) == again)
+            count += 1
+        }
+        #expect(count > 5)
+    }
+
+    /// Ten times the text takes about ten times as long, whatever it is made of. Times are those of
+    /// the thread, so that other tests do not disturb them.
+    @Test(arguments: ["wordpiece-json", "bpe-bart-json", "unigram", "unigram-json-first-layout"])
+    func timeIsProportionalToLength(name: String) throws {
+        let tokenizer = try own(name)
+        for part in [
+            "lighthouse", "\u{301}", "a\u{302E}\u{1D165}", "👩\u{200D}", " ", "▁", "灯", "<user>",
+            "ﬁ\n",
+        ] {
+            func seconds(_ count: Int) -> Double {
+                let text = String(repeating: part, count: count)
+                return (0..<3).map { _ in
+                    let start = threadSeconds()
+                    _ = tokenizer.ids(of: text)
+                    return threadSeconds() - start
+                }.min() ?? 0
+            }
+            let (short, long) = (seconds(3000), seconds(30000))
+            // Short times are mostly fixed cost and noise.
+            #expect(long < max(short, 0.002) * 20, "\(part.debugDescription): \(short), \(long)")
+        }
+    }
+
+    private func threadSeconds() -> Double {
+        var time = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+
+    /// Short and long words are merged by different code, and long words by other code still where
+    /// merges are in no order that could be learnt; all must do what the definition says.
+    @Test(arguments: 0..<UInt64(20), [false, true])
+    func allWaysToMergeAgree(seed: UInt64, shuffled: Bool) {
         var generator = TokenizerTestGenerator(state: seed)
         // Bytes 0 to 3; merges make new symbols from any two, several ways.
         var symbols: [Int32] = [0, 1, 2, 3]
@@ -47,6 +96,7 @@ import Testing
             symbols.append(merged)
             merges.append((left, right, merged))
         }
+        if shuffled { merges.shuffle(using: &generator) }
         let byteIDs = (0..<256).map { Int32($0 < 4 ? $0 : -1) }
         let merger = BytePairMerger(byteIDs: byteIDs, merges: merges)
         for _ in 0..<200 {
@@ -130,7 +180,7 @@ import Testing
         #expect(longer.fingerprint == tokenizer.fingerprint)
     }
 
-    /// One word of 10 MB takes time in proportion, and no deep stack.
+    /// One word of a megabyte comes back, and needs no deep stack.
     @Test func oneEnormousWord() throws {
         let tokenizer = try own("bpe-bart")
         let text = String(repeating: "lighthouse", count: 100_000)
@@ -138,6 +188,8 @@ import Testing
         #expect(tokenizer.decode(ids) == text)
         let bert = try own("wordpiece-uncased")
         #expect(bert.ids(of: text) == [1])
+        let unigram = try own("unigram")
+        #expect(unigram.decode(unigram.ids(of: text)) == text)
     }
 
     @Test func manyTasksAtOnce() async throws {
