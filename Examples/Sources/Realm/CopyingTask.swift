@@ -2,22 +2,30 @@ import RAGKit
 
 /// Teaches a reader made from nothing to copy hidden words from a passage that holds them.
 ///
-/// At first texts are lists of random words, which nothing but copying can fill in; then sentences
-/// with the passage they were taken from, which grows from the sentence alone to the whole. In
-/// pre-training proper that passage is never read.
+/// A span of a sentence is exchanged for random words, in the sentence and in the passage it was
+/// taken from, so that nothing but reading can fill it in. Passages grow from the sentence alone to
+/// the whole: from the first a model of this size learns to copy in hundreds of steps, from the whole
+/// it would not begin to. In pre-training proper a text's own passage is never read.
 public final class CopyingTask: TrainingTask {
     private let reader: RealmReader
     private let input: RealmInput
     private let words: [String]
+    private let finders: [any SpanFinder]
     private let steps: Int
 
     /// - Parameters:
-    ///   - words: what the lists are made of.
-    ///   - steps: of the whole training; a third of them are lists, in the next third passages grow.
-    public init(_ reader: RealmReader, input: RealmInput, words: [String], steps: Int) {
+    ///   - words: what is put in place of the spans; at least one.
+    ///   - finders: of the spans; where they find none, a random word is taken.
+    ///   - steps: of the whole training; two fifths of them read a sentence alone.
+    public init(
+        _ reader: RealmReader, input: RealmInput, words: [String], finders: [any SpanFinder],
+        steps: Int
+    ) {
+        precondition(!words.isEmpty, "CopyingTask: no words to put in place of others")
         self.reader = reader
         self.input = input
         self.words = words
+        self.finders = finders
         self.steps = max(steps, 1)
     }
 
@@ -26,23 +34,33 @@ public final class CopyingTask: TrainingTask {
     public func prepare(_ batch: [Chunk]) async throws -> (texts: [MaskedText], read: [Passage]) {
         let context = ForwardContext.current
         var random = SeededGenerator(seed: context.seed &+ UInt64(context.step) &* 1_000_003)
-        let progress = 3 * context.step / steps
-        let sentences = 1 + (3 * context.step - steps) * 6 / steps
+        let sentences = 1 + max(0, 10 * context.step / steps - 3)
         var result: (texts: [MaskedText], read: [Passage]) = ([], [])
-        for var chunk in batch {
-            var passage = chunk.source
-            if progress == 0, !words.isEmpty {
-                chunk.text = (0..<8).map { _ in words.randomElement(using: &random) ?? "" }
-                    .joined(separator: " ")
-                passage.text = chunk.text
-            } else {
-                passage.text = around(chunk, sentences: sentences)
-            }
-            let hidden = chunk.text.ranges(of: /\w+/)
-                .filter { _ in Int.random(in: 0..<10, using: &random) < 3 }
-            guard let text = MaskedText(chunk, hiding: hidden, input: input) else { continue }
+        for chunk in batch {
+            let salient = finders.flatMap { $0.spans(in: chunk.text) }
+            let plain = chunk.text.ranges(of: /\w+/)
+            // Some plain words as well, so that it is learnt to look at the place.
+            let isSalient = !salient.isEmpty && Int.random(in: 0..<10, using: &random) < 7
+            guard let span = (isSalient ? salient : plain).randomElement(using: &random),
+                let place = place(of: chunk)
+            else { continue }
+            let new = (0..<Int.random(in: 1...2, using: &random))
+                .map { _ in words.randomElement(using: &random) ?? "" }.joined(separator: " ")
+            var changed = chunk
+            changed.text.replaceSubrange(span, with: new)
+            let first = changed.text.index(
+                changed.text.startIndex,
+                offsetBy: chunk.text[..<span.lowerBound].count)
+            let hidden = first..<changed.text.index(first, offsetBy: new.count)
+            guard let text = MaskedText(changed, hiding: [hidden], input: input) else { continue }
+            var all = Chunk.sentences(of: [chunk.source]).map(\.text)
+            all[place] = changed.text
+            let start = Int.random(
+                in: max(0, place - sentences + 1)...max(0, min(place, all.count - sentences)),
+                using: &random)
+            changed.source.text = all[start...].prefix(sentences).joined(separator: " ")
             result.texts.append(text)
-            result.read.append(passage)
+            result.read.append(changed.source)
         }
         guard !result.texts.isEmpty else { throw RealmError.nothingToHide }
         return result
@@ -53,13 +71,8 @@ public final class CopyingTask: TrainingTask {
         return TrainingLoss(sum: -tokens.sum(), weight: tokens.count)
     }
 
-    /// The sentence of a chunk with so many of those that follow it, or come before.
-    private func around(_ chunk: Chunk, sentences count: Int) -> String {
-        let all = chunk.source.text.split(separator: ". ")
-        guard count < all.count,
-            let place = all.firstIndex(where: { chunk.text.hasPrefix($0) })
-        else { return chunk.source.text }
-        let first = min(place, all.count - count)
-        return all[first..<first + count].joined(separator: ". ")
+    /// Which sentence of its passage a chunk is.
+    private func place(of chunk: Chunk) -> Int? {
+        Chunk.sentences(of: [chunk.source]).firstIndex { $0.text == chunk.text }
     }
 }

@@ -34,7 +34,7 @@ struct Realm: AsyncParsableCommand {
     var layers = 2
 
     @Option(help: "The length of the vectors.")
-    var projection = 64
+    var projection = 128
 
     @Option(help: "Documents read for a hidden span, the null document included.")
     var candidates = 4
@@ -43,10 +43,10 @@ struct Realm: AsyncParsableCommand {
     var marginalization: Marginalization = .token
 
     @Option(help: "Steps of the embedders on sentences and their passages.")
-    var ictSteps = 120
+    var ictSteps = 200
 
     @Option(help: "Steps of the reader on the passage a text was taken from.")
-    var copySteps = 400
+    var copySteps = 600
 
     @Option(help: "Steps of pre-training.")
     var steps = 200

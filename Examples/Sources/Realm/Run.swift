@@ -12,6 +12,7 @@ struct Run {
     let realm: RealmModel
     let input: RealmInput
     let scorer: RelevanceScorer
+    let finders: [any SpanFinder] = [NumbersAndDates(), CapitalizedRuns()]
 
     init(options: Realm) throws {
         self.options = options
@@ -75,13 +76,14 @@ struct Run {
         let chunks = heldOut.shuffled(using: &random).prefix(options.nTest)
         let hidden = chunks.compactMap {
             MaskedText(
-                $0, finders: [NumbersAndDates(), CapitalizedRuns()], input: input, using: &random)
+                $0, finders: finders, input: input, using: &random)
         }
         let retriever = try DenseRetriever(base, vectors: passageVectors())
         let task = try RealmPretraining(
             realm, input: input, retriever: retriever, scorer: scorer,
             refresh: .blocking(every: options.indexingFreq))
         task.policy.count = options.candidates
+        task.finders = finders
         task.marginalization = options.marginalization
         var rows = [("random weights", try await measure(task, hidden))]
 
@@ -123,12 +125,13 @@ struct Run {
     }
 
     private func startReader() async throws {
-        let words = Set(training.flatMap { $0.text.split(separator: " ").map(String.init) })
+        let words = Set(training.flatMap { $0.text.matches(of: /\w+/).map { String($0.output) } })
         let task = CopyingTask(
-            realm.reader, input: input, words: words.sorted(), steps: options.copySteps)
+            realm.reader, input: input, words: words.sorted(), finders: finders,
+            steps: options.copySteps)
         try await fit(
             task, training, "warm start, reader", options.copySteps, options.warmupLearningRate,
-            batchSize: 32)
+            batchSize: 48)
     }
 
     private func fit<Task: TrainingTask>(

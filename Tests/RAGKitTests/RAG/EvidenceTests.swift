@@ -69,14 +69,14 @@ import Testing
                 for queries: [RetrievalQuery], count: Int
             ) async throws -> [[RetrievedPassage]] {
                 #expect(queries.map(\.text) == TinyRag.questions)
-                return TinyRag.found(withVectors: false).map { Array($0.prefix(count)) }
+                return TinyRag.found(withVectors: false).map { Array($0.reversed().prefix(count)) }
             }
         }
         let model = try TinyRag.model(endToEnd: false)
         model.retriever = Fixed()
         let answers = try await model.answer(TinyRag.questions)
         #expect(
-            answers.map { $0.sources.map(\.score) } == Array(repeating: [0.5, 1, 1.5], count: 3))
+            answers.map { $0.sources.map(\.score) } == Array(repeating: [1.5, 1, 0.5], count: 3))
         let loss = try TinyRag.loss(model, withVectors: false)
         let found = gradients(of: loss.sum, for: model.parameters())
         #expect(model.questionEncoder.parameters().allSatisfy { found[$0] == nil })
