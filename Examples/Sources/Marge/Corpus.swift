@@ -7,6 +7,8 @@ struct Corpus {
     let vocabularySize: Int
     /// The longest document that may come, in tokens.
     let maxTokens = 160
+    /// Things in a shard, each described twice.
+    let shardSize: Int
     /// The documents of the almanac as it is, both wordings of each thing one after the other.
     private var documents: [MargeDocument] = []
     /// Documents of things held out; each has its sibling in the evidence, and those of others.
@@ -21,7 +23,8 @@ struct Corpus {
     ]
 
     /// - Throws: `DatasetError`, or what training a tokenizer throws.
-    init(directory: URL, vocabularySize: Int) throws {
+    init(directory: URL, vocabularySize: Int, shardSize: Int) throws {
+        self.shardSize = shardSize
         almanac = try Almanac(directory: directory)
         let texts = almanac.things.flatMap(\.texts)
         tokenizer = try ByteBPETrainer(vocabularySize: vocabularySize, minimumFrequency: 1).train(
@@ -30,7 +33,11 @@ struct Corpus {
         words = Set(texts.flatMap { $0.split(separator: " ").map(String.init) }).sorted()
         kinds = Set(almanac.things.map(\.kind)).sorted()
         batches = Self.heldOutBatches(almanac.things)
-        documents = self.documents(of: almanac.things)
+        documents = almanac.things.flatMap { thing in
+            thing.texts.enumerated().map { wording, text in
+                MargeDocument(ids: ids(of: " " + text), shard: 0, language: wording)
+            }
+        }
     }
 
     /// Four things of a kind at a time, one wording from the other.
@@ -52,38 +59,49 @@ struct Corpus {
         Array(tokenizer.encode(text, maxLength: maxTokens).ids.dropFirst())
     }
 
-    private func documents(of things: [Almanac.Thing]) -> [MargeDocument] {
-        things.flatMap { thing in
-            thing.texts.enumerated().map { wording, text in
-                MargeDocument(
-                    ids: ids(of: " " + text),
-                    shard: kinds.firstIndex(of: thing.kind) ?? 0, language: wording)
-            }
-        }
-    }
-
     /// New documents to train on: both wordings of things that are not held out, with names and
     /// facts that changed places, so that nothing can be learnt by heart.
     func newDocuments(using generator: inout some RandomNumberGenerator) -> [MargeDocument] {
-        documents(
-            of: almanac.shuffledThings(using: &generator).filter { $0.split == "train" })
+        let things = almanac.shuffledThings(using: &generator).filter { $0.split == "train" }
+        return inShards(things, using: &generator).flatMap { shard, thing in
+            thing.texts.enumerated().map { wording, text in
+                MargeDocument(ids: ids(of: " " + text), shard: shard, language: wording)
+            }
+        }
     }
 
     /// As many lists of random words, each the same in both languages: all there is to learn from
     /// them is to copy.
     func newLists(using generator: inout some RandomNumberGenerator) -> [MargeDocument] {
-        almanac.things.filter { $0.split == "train" }.flatMap { thing in
+        let things = almanac.things.filter { $0.split == "train" }
+        return inShards(things, using: &generator).flatMap { shard, _ in
             let list = (0..<16).map { _ in " " + (words.randomElement(using: &generator) ?? "") }
             let ids = ids(of: list.joined())
-            let shard = kinds.firstIndex(of: thing.kind) ?? 0
             return [0, 1].map { MargeDocument(ids: ids, shard: shard, language: $0) }
         }
+    }
+
+    /// Things at random in shards of one kind, as news would be by their date.
+    private func inShards(
+        _ things: [Almanac.Thing], using generator: inout some RandomNumberGenerator
+    ) -> [(shard: Int, thing: Almanac.Thing)] {
+        var result: [(shard: Int, thing: Almanac.Thing)] = []
+        var shards = 0
+        for kind in kinds {
+            let members = things.filter { $0.kind == kind }.shuffled(using: &generator)
+            for (place, thing) in members.enumerated() {
+                result.append((shards + place / shardSize, thing))
+            }
+            shards += (members.count + shardSize - 1) / shardSize
+        }
+        return result
     }
 
     // MARK: Measuring
 
     /// Losses in nats a token, and shares in percent, by the names in `metrics`.
     func measure(_ model: MargeModel) -> [String: Double] {
+        scaleNow = model.decoder.map { $0.scale.value.item() }
         let readings: [MargeModel.Reading] = [.weighted, .unweighted, .nothing]
         let found = siblingsFound(model.vectors(ofAll: documents.map(\.ids)))
         func share(_ isMember: (Almanac.Thing) -> Bool) -> Double {
@@ -117,6 +135,17 @@ struct Corpus {
         let nearest = [0, 1].map {
             halves[$0].matmul(halves[1 - $0], otherTransposed: true).maxIndices()
         }
+        do {
+            var own: Float = 0, other: Float = 0, n: Float = 0, m: Float = 0
+            for batch in batches {
+                for t in batch.targets { for e in batch.evidence {
+                    let c = vectors.slice(t..<t+1).dotRows(vectors.slice(e..<e+1)).item()
+                    if t ^ 1 == e { own += c; n += 1 } else { other += c; m += 1 }
+                } }
+            }
+            note("own \(own / n) other \(other / m)  scale \(scaleNow.map { "\($0)" })")
+        }
         return (0..<vectors.dim(0)).map { nearest[$0 % 2][$0 / 2] == Int32($0 / 2) }
     }
 }
+nonisolated(unsafe) var scaleNow: [Float] = []

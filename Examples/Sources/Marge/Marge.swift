@@ -39,6 +39,9 @@ struct Marge: AsyncParsableCommand {
     @Option(help: "Optimizer steps between two rebuilds of the batches.")
     var rebuildSteps = 50
 
+    @Option(help: "Things of a kind in a shard, each described twice.")
+    var shardSize = 8
+
     @Option(help: "Documents reconstructed in a batch.")
     var targets = 3
 
@@ -79,7 +82,7 @@ struct Marge: AsyncParsableCommand {
     var json = false
 
     func validate() throws {
-        guard maxSteps >= 1, evalSteps >= 1, rebuildSteps >= 1, targets >= 1, neighbours >= 1,
+        guard maxSteps >= 1, evalSteps >= 1, rebuildSteps >= 1, shardSize >= 2, targets >= 1, neighbours >= 1,
             trainBatchSize >= 1, copyingSteps >= 0, vocabSize >= 300,
             baseLayers >= 0, decoderLayers >= 1
         else { throw ValidationError("counts are at least 1 (--base-layers at least 0)") }

@@ -10,7 +10,7 @@ struct Run {
         let start = Date()
         let corpus = try Corpus(
             directory: URL(fileURLWithPath: options.dataDir),
-            vocabularySize: options.vocabSize)
+            vocabularySize: options.vocabSize, shardSize: options.shardSize)
         var configuration = MargeConfiguration(vocabularySize: corpus.vocabularySize)
         configuration.width = options.width
         configuration.feedForward = 4 * options.width
