@@ -59,7 +59,7 @@ struct Safetensors: ParsableCommand {
                 folder.appendingPathComponent(entry), target.appendingPathComponent(entry)
             )
             var isFolder: ObjCBool = false
-            FileManager.default.fileExists(atPath: from.path, isDirectory: &isFolder)
+            _ = FileManager.default.fileExists(atPath: from.path, isDirectory: &isFolder)
             if isFolder.boolValue {
                 try FileManager.default.createDirectory(at: to, withIntermediateDirectories: false)
                 try convert(from, name.isEmpty ? entry : "\(name)/\(entry)", into: to, &converted)

@@ -45,12 +45,14 @@ struct FusionInDecoder {
     /// The most probable answers, token by token.
     func answer(_ questions: [String]) async throws -> [String] {
         let evidence = try await evidence(questions)
-        return ForwardContext.$current.withValue(.inference) {
+        return try ForwardContext.$current.withValue(.inference) {
             let generator = rag.generator
-            return generator.greedy(
-                generator.encode(evidence.contexts), attending: attended(evidence), rag.generation
-            ).map { rag.generatorTokenizer.decode($0).trimmingPrefix(while: \.isWhitespace) }
-                .map(String.init)
+            let found = try generator.generate(
+                generator.encode(evidence.contexts), attending: attended(evidence), rag.generation)
+            return found.map { hypotheses in
+                let text = rag.generatorTokenizer.decode(hypotheses.first?.tokenIDs ?? [])
+                return String(text.trimmingPrefix(while: \.isWhitespace))
+            }
         }
     }
 }

@@ -101,7 +101,6 @@ struct Corpus {
 
     /// Losses in nats a token, and shares in percent, by the names in `metrics`.
     func measure(_ model: MargeModel) -> [String: Double] {
-        scaleNow = model.decoder.map { $0.scale.value.item() }
         let readings: [MargeModel.Reading] = [.weighted, .unweighted, .nothing]
         let found = siblingsFound(model.vectors(ofAll: documents.map(\.ids)))
         func share(_ isMember: (Almanac.Thing) -> Bool) -> Double {
@@ -135,17 +134,6 @@ struct Corpus {
         let nearest = [0, 1].map {
             halves[$0].matmul(halves[1 - $0], otherTransposed: true).maxIndices()
         }
-        do {
-            var own: Float = 0, other: Float = 0, n: Float = 0, m: Float = 0
-            for batch in batches {
-                for t in batch.targets { for e in batch.evidence {
-                    let c = vectors.slice(t..<t+1).dotRows(vectors.slice(e..<e+1)).item()
-                    if t ^ 1 == e { own += c; n += 1 } else { other += c; m += 1 }
-                } }
-            }
-            note("own \(own / n) other \(other / m)  scale \(scaleNow.map { "\($0)" })")
-        }
         return (0..<vectors.dim(0)).map { nearest[$0 % 2][$0 / 2] == Int32($0 / 2) }
     }
 }
-nonisolated(unsafe) var scaleNow: [Float] = []

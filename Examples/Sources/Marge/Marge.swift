@@ -28,7 +28,7 @@ struct Marge: AsyncParsableCommand {
     var dataDir: String
 
     @Option(help: "Optimizer steps.")
-    var maxSteps = 500
+    var maxSteps = 600
 
     @Option(help: "Steps at the start that only repeat lists of words, to learn to copy.")
     var copyingSteps = 150
@@ -40,7 +40,7 @@ struct Marge: AsyncParsableCommand {
     var rebuildSteps = 50
 
     @Option(help: "Things of a kind in a shard, each described twice.")
-    var shardSize = 8
+    var shardSize = 6
 
     @Option(help: "Documents reconstructed in a batch.")
     var targets = 3
@@ -73,7 +73,10 @@ struct Marge: AsyncParsableCommand {
     var decoderLayers = 2
 
     @Option(help: "What relevance is multiplied by at first.")
-    var relevanceScale: Float = 10
+    var relevanceScale: Float = 300
+
+    @Flag(help: "x")
+    var identity = false
 
     @Option(help: "Of random initial weights and the order of batches.")
     var seed: UInt64 = 42
@@ -82,7 +85,8 @@ struct Marge: AsyncParsableCommand {
     var json = false
 
     func validate() throws {
-        guard maxSteps >= 1, evalSteps >= 1, rebuildSteps >= 1, shardSize >= 2, targets >= 1, neighbours >= 1,
+        guard maxSteps >= 1, evalSteps >= 1, rebuildSteps >= 1, shardSize >= 2, targets >= 1,
+            neighbours >= 1,
             trainBatchSize >= 1, copyingSteps >= 0, vocabSize >= 300,
             baseLayers >= 0, decoderLayers >= 1
         else { throw ValidationError("counts are at least 1 (--base-layers at least 0)") }

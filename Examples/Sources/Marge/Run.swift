@@ -24,6 +24,7 @@ struct Run {
         let model = MargeModel(configuration)
         var random = SeededGenerator(seed: options.seed)
         model.initialize(using: &random)
+        if options.identity { addIdentity(to: model) { $0.contains("attention") } }
         note("\(model.parameterCount) parameters")
 
         let task = MargeTask(

@@ -40,7 +40,7 @@ struct Realm: AsyncParsableCommand {
     var candidates = 4
 
     @Option(help: "token or sequence: what may come from different documents.")
-    var marginalization: Marginalization = .token
+    var marginalization: ScoreUse = .token
 
     @Option(help: "Steps of the embedders on sentences and their passages.")
     var ictSteps = 200
@@ -96,4 +96,8 @@ struct Realm: AsyncParsableCommand {
     }
 }
 
-extension Marginalization: @retroactive ExpressibleByArgument {}
+enum ScoreUse: String, ExpressibleByArgument {
+    case token, sequence
+
+    var marginalization: Marginalization { self == .token ? .token : .sequence }
+}

@@ -18,7 +18,7 @@ import Testing
             let buckets = RelativePositionBuckets(
                 count: try #require(try one.int("count")),
                 maxDistance: try #require(try one.int("max_distance")),
-                isBidirectional: try #require(try one.bool("bidirectional")))
+                isBidirectional: try one.bool("bidirectional") ?? false)
             let expected = try #require(try one.array("buckets")).flatMap { run in
                 let run = try #require(run.arrayValue).compactMap(\.intValue)
                 return [Int](repeating: run[0], count: run[1])

@@ -62,6 +62,10 @@ struct Golden: Sendable, CustomTestStringConvertible {
 
     // MARK: Model
 
+    func checkpoint() throws -> RagModel {
+        try RagModel(contentsOf: folder.appendingPathComponent("rag"))
+    }
+
     /// The folder's passages, in index order.
     var passages: [Passage] {
         get throws {

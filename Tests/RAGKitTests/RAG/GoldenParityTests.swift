@@ -189,7 +189,7 @@ import Testing
         }
     }
 
-    @Test(arguments: Golden.withText, [Marginalization.token, .sequence])
+    @Test(arguments: Golden.all, [Marginalization.token, .sequence])
     func eightSteps(golden: Golden, kind: Marginalization) async throws {
         let section = try golden.section(kind)
         let model = try golden.model(kind, endToEnd: true)

@@ -5,7 +5,7 @@ import Testing
 
 /// Loading and saving of whole models, from the golden folders' files.
 @Suite struct RagModelFilesTests {
-    @Test(arguments: Golden.withText)
+    @Test(arguments: Golden.all)
     func savedAndLoadedBitForBit(golden: Golden) async throws {
         let place = try TemporaryDirectory()
         let first = place.file("first")
