@@ -123,7 +123,10 @@ import Testing
         if !isOld {  // the padding's row, too, gets the gradient of its look-ups
             used["shared.weight"] = Set((Self.contexts.ids + Self.inputs.ids).map { Int($0) })
         }
-        expectEveryParameterReached(in: model, isKeyBias: { _ in false }, usedRows: used) {
+        // Norms and the tied head bend more than such steps see; `gradientsAreThePapers` is strict.
+        expectEveryParameterReached(
+            in: model, isKeyBias: { _ in false }, usedRows: used, tolerance: 0.05
+        ) {
             model.projection.logits(Self.states(model))
         }
     }
