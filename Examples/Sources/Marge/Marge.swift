@@ -75,9 +75,6 @@ struct Marge: AsyncParsableCommand {
     @Option(help: "What relevance is multiplied by at first.")
     var relevanceScale: Float = 300
 
-    @Flag(help: "x")
-    var identity = false
-
     @Option(help: "Of random initial weights and the order of batches.")
     var seed: UInt64 = 42
 

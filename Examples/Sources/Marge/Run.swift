@@ -24,7 +24,6 @@ struct Run {
         let model = MargeModel(configuration)
         var random = SeededGenerator(seed: options.seed)
         model.initialize(using: &random)
-        if options.identity { addIdentity(to: model) { $0.contains("attention") } }
         note("\(model.parameterCount) parameters")
 
         let task = MargeTask(
