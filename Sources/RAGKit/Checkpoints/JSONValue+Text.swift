@@ -56,6 +56,14 @@ extension JSONValue {
         }
     }
 
+    /// Reads a JSON file that may be left out: `nil` where there is none.
+    ///
+    /// - Throws: as `init(contentsOf:)`.
+    init?(ifPresent url: URL) throws {
+        guard FileManager.default.fileExists(atPath: url.path) else { return nil }
+        try self.init(contentsOf: url)
+    }
+
     /// Writes the value as a file, atomically, with two spaces of indentation and a final newline.
     public func write(to url: URL) throws {
         try AtomicFile.write(text() + "\n", to: url)

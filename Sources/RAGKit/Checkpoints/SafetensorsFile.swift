@@ -101,12 +101,7 @@ public struct SafetensorsFile: Sendable {
     ///   ``CheckpointError/wrongType(file:tensor:expected:found:)`` for an element type that is not
     ///   in ``SafetensorsDType``, or ``FileError``.
     public init(contentsOf url: URL, access: MappedFile.Access = .mapped) throws {
-        do {
-            try self.init(MappedFile(contentsOf: url, access: access))
-        } catch let error as FileError where error.isMissing {
-            throw CheckpointError.missingFile(
-                file: url.path, advice: "check the path, or download the file")
-        }
+        try self.init(.ofWeights(url, access: access))
     }
 
     init(_ file: MappedFile) throws {

@@ -13,12 +13,7 @@ struct TorchFile {
     /// - Throws: ``CheckpointError`` naming what is wrong, forbidden, or which other kind of file it
     ///   is and what to do with it; or ``FileError``.
     init(contentsOf url: URL, access: MappedFile.Access = .mapped) throws {
-        do {
-            try self.init(MappedFile(contentsOf: url, access: access))
-        } catch let error as FileError where error.isMissing {
-            throw CheckpointError.missingFile(
-                file: url.path, advice: "check the path, or download the file")
-        }
+        try self.init(.ofWeights(url, access: access))
     }
 
     init(_ file: MappedFile) throws {

@@ -1,5 +1,17 @@
 import Foundation
 
+extension MappedFile {
+    /// A file of weights; one that is not there is an error that says what to do.
+    static func ofWeights(_ url: URL, access: Access) throws -> MappedFile {
+        do {
+            return try MappedFile(contentsOf: url, access: access)
+        } catch let error as FileError where error.isMissing {
+            throw CheckpointError.missingFile(
+                file: url.path, advice: "check the path, or download the file")
+        }
+    }
+}
+
 /// Finds the files that hold a model directory's weights.
 enum WeightFiles {
     static let safetensors = "model.safetensors"

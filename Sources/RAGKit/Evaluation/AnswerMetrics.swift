@@ -33,6 +33,15 @@ public enum AnswerMetrics {
         return answers.contains { normalized($0).utf8.elementsEqual(found) }
     }
 
+    /// Whether the words of any answer stand in the text as they are; an answer without words does not.
+    public static func contains(_ text: String, anyOf answers: [String]) -> Bool {
+        let words = " " + normalized(text) + " "
+        return answers.contains { answer in
+            let wanted = normalized(answer)
+            return !wanted.isEmpty && words.contains(" " + wanted + " ")
+        }
+    }
+
     /// The best F1 over bags of words of the prediction and any answer, 0 to 1; 0 when they share no
     /// word, also when both are empty.
     public static func f1(_ prediction: String, _ answers: [String]) -> Double {

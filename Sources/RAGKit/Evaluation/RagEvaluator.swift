@@ -12,6 +12,21 @@ public struct RagScores: Sendable, Equatable {
 
     public init() {}
 
+    /// Exact match and F1 of answers to the questions of examples, one for each.
+    public init(answers: [String], to examples: [RagExample]) {
+        precondition(
+            answers.count == examples.count,
+            "RagScores: \(answers.count) answers to \(examples.count) questions")
+        count = examples.count
+        for (answer, example) in zip(answers, examples) {
+            exactMatch += AnswerMetrics.exactMatch(answer, example.answers) ? 1 : 0
+            f1 += AnswerMetrics.f1(answer, example.answers)
+        }
+        let share = 100 / Double(max(1, count))
+        exactMatch *= share
+        f1 *= share
+    }
+
     /// The scores by the names that logs use.
     public var metrics: [String: Double] {
         var metrics = ["em": exactMatch, "f1": f1]
@@ -34,50 +49,34 @@ public struct RagEvaluator: Sendable {
 
     /// - Throws: what answering throws, and `CancellationError` between batches.
     public func scores(of model: RagModel, on examples: [RagExample]) async throws -> RagScores {
-        var scores = RagScores()
+        var answers: [String] = []
+        var ranks: [Int?] = []
         for first in stride(from: 0, to: examples.count, by: max(1, batchSize)) {
             try Task.checkCancellation()
-            let batch = Array(examples[first..<min(first + max(1, batchSize), examples.count)])
-            try await add(batch, model, &scores)
-        }
-        let share = 100 / Double(max(1, scores.count))
-        scores.exactMatch *= share
-        scores.f1 *= share
-        scores.recall = scores.recall.mapValues { $0 * share }
-        return scores
-    }
-
-    private func add(_ batch: [RagExample], _ model: RagModel, _ scores: inout RagScores)
-        async throws
-    {
-        let questions = batch.map(\.question)
-        let vectors = try ForwardContext.$current.withValue(.inference) {
-            model.questionEncoder(try model.questionTokens(questions))
-        }
-        let read = nDocs ?? model.configuration.nDocs
-        let found = try await model.retrieve(
-            questions, vectors: vectors, count: max(read, cutoffs.max() ?? read))
-        let answers = try await model.answer(
-            questions, count: read, passages: found, generation: generation)
-        for (index, example) in batch.enumerated() {
-            scores.count += 1
-            let text = answers[index].text
-            scores.exactMatch += AnswerMetrics.exactMatch(text, example.answers) ? 1 : 0
-            scores.f1 += AnswerMetrics.f1(text, example.answers)
-            let rank = found[index].firstIndex { Self.holds($0.passage, example) }
-            for cutoff in cutoffs {
-                scores.recall[cutoff, default: 0] += rank.map { $0 < cutoff } == true ? 1 : 0
+            let batch = examples[first..<min(first + max(1, batchSize), examples.count)]
+            let questions = batch.map(\.question)
+            let read = nDocs ?? model.configuration.nDocs
+            let found = try await model.retrieve(
+                questions, count: max(read, cutoffs.max() ?? read))
+            answers += try await model.answer(
+                questions, count: read, passages: found, generation: generation
+            ).map(\.text)
+            ranks += zip(found, batch).map { passages, example in
+                passages.firstIndex { Self.holds($0.passage, example) }
             }
         }
+        var scores = RagScores(answers: answers, to: examples)
+        for cutoff in cutoffs where !ranks.isEmpty {
+            let hits = ranks.count { $0.map { $0 < cutoff } == true }
+            scores.recall[cutoff] = Double(hits) * (100 / Double(ranks.count))
+        }
+        return scores
     }
 
     /// Whether a passage is the gold one, or where none is known, contains an answer.
     private static func holds(_ passage: Passage, _ example: RagExample) -> Bool {
         if let gold = example.goldPassage { return passage.id == gold }
-        let words = " " + AnswerMetrics.normalized(passage.title + " " + passage.text) + " "
-        return example.answers.contains { answer in
-            let wanted = AnswerMetrics.normalized(answer)
-            return !wanted.isEmpty && words.contains(" " + wanted + " ")
-        }
+        return AnswerMetrics.contains(
+            passage.title + " " + passage.text, anyOf: example.answers)
     }
 }

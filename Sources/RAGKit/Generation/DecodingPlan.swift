@@ -23,6 +23,12 @@ struct DecodingPlan {
         processors = Self.processors(settings, eos: eos, maxLength: maxLength)
     }
 
+    /// The plan for a generator: the last token of a sequence is never read, so that it may be one
+    /// longer than what the generator takes.
+    init(_ settings: GenerationConfiguration, for generator: some Seq2SeqGenerator) throws {
+        try self.init(settings, generator.tokenIDs, longest: generator.maxTokens + 1)
+    }
+
     private static func processors(
         _ settings: GenerationConfiguration, eos: [Int32], maxLength: Int
     ) -> [any LogitsProcessor] {
@@ -57,6 +63,20 @@ struct DecodingPlan {
         if let count = settings.topK { list.append(TopK(count: max(count, minimum))) }
         if settings.topP < 1 { list.append(TopP(share: settings.topP, minimum: minimum)) }
         return list
+    }
+
+    /// Decodes with as many beams as the settings ask for.
+    ///
+    /// - Parameter questions: for each group of the scorer, its question's number.
+    /// - Returns: for each group `numReturnSequences` hypotheses, best first.
+    func search(
+        _ questions: [Int], _ scorer: inout some TokenScorer, progress: ProgressHandler? = nil
+    ) throws -> [[Hypothesis]] {
+        settings.numBeams > 1
+            ? try BeamSearch(plan: self).run(
+                groups: questions.count, questions: questions, &scorer, progress: progress)
+            : try GreedySearch(plan: self).run(
+                groups: questions.count, questions: questions, &scorer, progress: progress)
     }
 
     /// Applies all processors to the scores `[sequences, vocabulary]` that follow `sequences`.

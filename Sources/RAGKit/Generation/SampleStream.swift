@@ -20,11 +20,11 @@ struct SampleStream {
     ) -> Int32 {
         let best = scores.reduce(-Float.infinity) { max($0, $1) }
         var total = 0.0
-        for score in scores { total += Double(score - best).exponential }
+        for score in scores { total += exp(Double(score - best)) }
         var left = uniform(question: question, row: row, step: step) * total
         var last = 0
         for (token, score) in scores.enumerated() where score > -.infinity {
-            left -= Double(score - best).exponential
+            left -= exp(Double(score - best))
             last = token
             if left < 0 { break }
         }
@@ -78,9 +78,4 @@ struct SampleStream {
     private static func uniform(_ low: UInt32, _ high: UInt32) -> Double {
         Double((UInt64(high) << 32 | UInt64(low)) >> 11) * 0x1p-53
     }
-}
-
-extension Double {
-    /// `e` to the power of the number.
-    var exponential: Double { Foundation.exp(self) }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import RAGKitBLAS
 
 /// Divides scores, so that their differences grow (below 1) or shrink (above 1).
@@ -42,7 +43,7 @@ struct TopP: LogitsProcessor {
         let order = scores.indices.filter { scores[$0] > -.infinity }
             .sorted { (scores[$0], $1) < (scores[$1], $0) }
         guard let best = order.last.map({ scores[$0] }) else { return }
-        let weights = order.map { Double(scores[$0] - best).exponential }
+        let weights = order.map { exp(Double(scores[$0] - best)) }
         let total = weights.reduce(0, +)
         // From the least probable upwards, as long as what is lost stays within 1 - share.
         var sum = 0.0

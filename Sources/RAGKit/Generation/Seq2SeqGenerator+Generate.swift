@@ -11,17 +11,11 @@ extension Seq2SeqGenerator {
         _ memory: EncoderMemory, attending attended: [[Int]],
         _ configuration: GenerationConfiguration
     ) throws -> [[Hypothesis]] {
-        // The last token of a sequence is never read.
-        let plan = try DecodingPlan(configuration, tokenIDs, longest: maxTokens + 1)
+        let plan = try DecodingPlan(configuration, for: self)
         return try ForwardContext.$current.withValue(.inference) {
             let cache = startDecoding(memory, attending: attended, maxLength: plan.maxLength)
             var scorer = GeneratorScorer(self, cache, start: plan.start)
-            let questions = Array(attended.indices)
-            return configuration.numBeams > 1
-                ? try BeamSearch(plan: plan).run(
-                    groups: attended.count, questions: questions, &scorer)
-                : try GreedySearch(plan: plan).run(
-                    groups: attended.count, questions: questions, &scorer)
+            return try plan.search(Array(attended.indices), &scorer)
         }
     }
 }

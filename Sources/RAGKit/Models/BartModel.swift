@@ -136,9 +136,7 @@ final class BartDecoder: Module {
     }
 
     func step(_ tokens: [Int32], _ cache: inout DecoderCache) -> Tensor {
-        precondition(
-            tokens.count == cache.rowCount && cache.length < cache.capacity,
-            "step: \(tokens.count) tokens for \(cache.rowCount) rows, or no room for another")
+        cache.checkRoom(for: tokens)
         let positions = [Int32](repeating: Int32(cache.length), count: tokens.count)
         var hidden = embeddings(tokens, positions: positions)
         for (index, layer) in layers.enumerated() { hidden = layer.step(hidden, index, &cache) }

@@ -84,6 +84,13 @@ public struct DecoderCache: DecodingCache {
         }
     }
 
+    /// Stops where there is not one token for each row, or no room for another.
+    func checkRoom(for tokens: [Int32]) {
+        precondition(
+            tokens.count == rowCount && length < capacity,
+            "step: \(tokens.count) tokens for \(rowCount) rows, or no room for another")
+    }
+
     public mutating func reorder(_ parents: [Int32]) {
         check(parents, below: rowCount, "reorder")
         guard !parents.elementsEqual(0..<Int32(rowCount)) else { return }

@@ -145,18 +145,17 @@ struct SentenceTransformer {
 
     /// The longest text in tokens, and checks of what would be done to it before.
     private static func maxTokens(_ directory: URL, _ transformer: URL) throws -> Int? {
-        func settings(_ url: URL) throws -> JSONValue? {
-            FileManager.default.fileExists(atPath: url.path) ? try JSONValue(contentsOf: url) : nil
-        }
-        let prompts = try settings(
-            directory.appendingPathComponent("config_sentence_transformers.json"))
+        let prompts = try JSONValue(
+            ifPresent: directory.appendingPathComponent("config_sentence_transformers.json"))
         if let name = try prompts?.string("default_prompt_name") {
             throw ConfigurationError.unsupported(
                 key: "config_sentence_transformers.json: default_prompt_name", value: name,
                 expected: "none: no prompt is put before texts")
         }
-        let bert = try settings(transformer.appendingPathComponent("sentence_bert_config.json"))
-        let tokenizer = try settings(transformer.appendingPathComponent("tokenizer_config.json"))
+        let bert = try JSONValue(
+            ifPresent: transformer.appendingPathComponent("sentence_bert_config.json"))
+        let tokenizer = try JSONValue(
+            ifPresent: transformer.appendingPathComponent("tokenizer_config.json"))
         if try bert?.bool("do_lower_case") == true, try tokenizer?.bool("do_lower_case") == false {
             throw ConfigurationError.unsupported(
                 key: "sentence_bert_config.json: do_lower_case", value: "true",

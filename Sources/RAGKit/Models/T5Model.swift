@@ -131,9 +131,7 @@ final class T5Decoder: Module {
     }
 
     func step(_ tokens: [Int32], _ cache: inout DecoderCache) -> Tensor {
-        precondition(
-            tokens.count == cache.rowCount && cache.length < cache.capacity,
-            "step: \(tokens.count) tokens for \(cache.rowCount) rows, or no room for another")
+        cache.checkRoom(for: tokens)
         // Positions that are not filled yet have a bias too, but no query sees them.
         let bias = relativeBias(queries: cache.length..<cache.length + 1, keys: cache.capacity)
         var hidden = ends.embed(tokens)

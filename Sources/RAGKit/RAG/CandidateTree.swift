@@ -40,9 +40,6 @@ struct CandidateTree {
         }
     }
 
-    /// The number of tokens that are decoded, for one document.
-    var nodeCount: Int { levels.reduce(0) { $0 + $1.count } }
-
     /// The rows of a level: for each question its documents, and for each of them its nodes.
     private struct Rows {
         private var starts: [Int: (row: Int, node: Int, count: Int)] = [:]

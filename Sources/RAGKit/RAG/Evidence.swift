@@ -99,6 +99,26 @@ extension RagModel {
             })
     }
 
+    /// The vectors of questions, without a tape: `[questions, dimension]`.
+    ///
+    /// - Throws: `RagError.emptyQuestion`.
+    func constantVectors(_ questions: [String]) throws -> Tensor {
+        try ForwardContext.$current.withValue(.inference) {
+            questionEncoder(try questionTokens(questions))
+        }
+    }
+
+    /// Finds the documents of each question, for reading without training the question encoder.
+    ///
+    /// - Parameter count: how many documents each; the configuration's number by default.
+    /// - Throws: `RagError`, or what the retriever throws.
+    public func retrieve(
+        _ questions: [String], count: Int? = nil
+    ) async throws -> [[RetrievedPassage]] {
+        try await retrieve(
+            questions, vectors: constantVectors(questions), count: count ?? configuration.nDocs)
+    }
+
     /// Finds the documents of each question.
     ///
     /// - Parameters:
@@ -110,12 +130,7 @@ extension RagModel {
         _ questions: [String], vectors: Tensor, count: Int, excluding: [Set<PassageID>]? = nil
     ) async throws -> [[RetrievedPassage]] {
         guard let retriever else { throw RagError.missingRetriever }
-        let queries = questions.enumerated().map { index, question in
-            RetrievalQuery(
-                text: question,
-                vector: vectors.detached.slice(index..<index + 1).reshaped([vectors.dim(1)]),
-                excluded: excluding?[index] ?? [])
-        }
+        let queries = RetrievalQuery.batch(questions, vectors: vectors, excluding: excluding)
         let found = try await retriever.checkedPassages(for: queries, count: count)
         for (question, list) in found.enumerated() {
             for found in list {

@@ -13,24 +13,9 @@ final class InferenceExecutor: TaskExecutor {
     }
 }
 
-/// Carries what is not `Sendable` to an inference thread and back.
-///
-/// `@unchecked Sendable`: the caller waits for the result and touches nothing meanwhile.
-private struct Transfer<Value>: @unchecked Sendable {
-    let value: Value
-}
-
 /// Runs `body` on a thread for inference while the caller waits; it is cancelled with the caller.
 func onInferenceThread<Result>(
     _ body: @escaping () async throws -> Result
 ) async throws -> Result {
-    let transfer = Transfer(value: body)
-    // A child task begins on its executor; a preference alone does not move a body.
-    return try await withThrowingTaskGroup(of: Transfer<Result>.self) { group in
-        group.addTask(executorPreference: InferenceExecutor.shared) {
-            Transfer(value: try await transfer.value())
-        }
-        guard let result = try await group.next() else { throw CancellationError() }
-        return result
-    }.value
+    try await onThread(of: InferenceExecutor.shared, body)
 }

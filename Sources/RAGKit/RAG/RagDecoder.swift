@@ -42,8 +42,7 @@ struct RagDecoder<Generator: Seq2SeqGenerator>: RagDecoding {
             }
             settings.numReturnSequences = settings.numBeams
         }
-        // The last token of a sequence is never read.
-        plan = try DecodingPlan(settings, generator.tokenIDs, longest: generator.maxTokens + 1)
+        plan = try DecodingPlan(settings, for: generator)
         cache = generator.startDecoding(
             task.memory, attending: (0..<task.memory.count).map { [$0] },
             maxLength: plan.maxLength)
@@ -56,25 +55,14 @@ struct RagDecoder<Generator: Seq2SeqGenerator>: RagDecoding {
         case .token:
             var scorer = MarginalScorer(
                 generator, cache, priors: task.scores.logSoftmax(), start: plan.start)
-            return try search(
+            return try plan.search(
                 Array(0..<task.evidence.count), &scorer, progress: progress)
         case .sequence:
             var scorer = GeneratorScorer(generator, cache, start: plan.start)
-            let byContext = try search(
-                (0..<task.memory.count).map { $0 / documents }, &scorer, progress: nil)
+            let byContext = try plan.search(
+                (0..<task.memory.count).map { $0 / documents }, &scorer)
             return try best(candidates(byContext))
         }
-    }
-
-    /// - Parameter questions: of each group of the scorer.
-    private func search(
-        _ questions: [Int], _ scorer: inout some TokenScorer, progress: ProgressHandler?
-    ) throws -> [[Hypothesis]] {
-        plan.settings.numBeams > 1
-            ? try BeamSearch(plan: plan).run(
-                groups: questions.count, questions: questions, &scorer, progress: progress)
-            : try GreedySearch(plan: plan).run(
-                groups: questions.count, questions: questions, &scorer, progress: progress)
     }
 
     /// The loss of sequences that were decoded, start token included, given all documents.

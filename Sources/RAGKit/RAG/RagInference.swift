@@ -16,7 +16,7 @@ public struct RagInference: @unchecked Sendable {
 
     /// - Throws: `RagError` when only one of context encoder and its tokenizer is set.
     init(_ model: RagModel) throws {
-        self.model = try model.frozenCopy()
+        self.model = try model.snapshot()
     }
 
     /// The settings of the model, as they were when this was made.
@@ -106,7 +106,9 @@ extension RagModel {
     public func inference() throws -> RagInference { try RagInference(self) }
 
     /// A copy whose parts nobody else holds; values are shared until either side changes them.
-    func frozenCopy() throws -> RagModel {
+    ///
+    /// - Throws: `RagError` when only one of context encoder and its tokenizer is set.
+    public func snapshot() throws -> RagModel {
         let context = try contextParts()
         let copy = try RagModel(
             questionEncoder: questionEncoder.snapshot(), questionTokenizer: questionTokenizer,

@@ -47,11 +47,9 @@ extension RagModel {
     ///
     /// - Throws: `JSONError`, `ConfigurationError` or `GenerationError` naming the key.
     public func loadGeneration(from directory: URL) throws {
-        let file = directory.appendingPathComponent("generation_config.json")
         generation = try GenerationConfiguration(
             ofCheckpoint: configurationFile(in: directory),
-            file: FileManager.default.fileExists(atPath: file.path)
-                ? JSONValue(contentsOf: file) : nil,
+            file: JSONValue(ifPresent: generationFile(in: directory)),
             marginalization: configuration.marginalization)
         generation.omitIDs(of: generator.tokenIDs)
     }
@@ -131,7 +129,7 @@ extension RagModel {
         json["tie_word_embeddings"] = .bool(!hasHead)
         try json.write(to: directory.appendingPathComponent("config.json"))
         try generation.json(generator.tokenIDs)
-            .write(to: directory.appendingPathComponent("generation_config.json"))
+            .write(to: generationFile(in: directory))
         try saveWeights(to: directory.appendingPathComponent("model.safetensors")) {
             !$0.hasPrefix("rag.ctx_encoder.")
         }
@@ -167,6 +165,10 @@ private func makeTextEncoder(_ role: EncoderRole, _ json: JSONValue) throws -> a
             key: "question_encoder.model_type", value: type, expected: "dpr")
     }
     return DPREncoder(configuration: try DPRConfiguration(role: role, json: json))
+}
+
+func generationFile(in directory: URL) -> URL {
+    directory.appendingPathComponent("generation_config.json")
 }
 
 /// What makes a generator's logits, where it is not the embedding matrix.

@@ -72,9 +72,7 @@ extension RagModel {
     func generationTask(
         _ questions: [String], count: Int?, passages: [[RetrievedPassage]]?, scores: [[Float]]?
     ) async throws -> GenerationTask {
-        let vectors = try ForwardContext.$current.withValue(.inference) {
-            questionEncoder(try questionTokens(questions))
-        }
+        let vectors = try constantVectors(questions)
         let wanted = count ?? configuration.nDocs
         let found: [[RetrievedPassage]]
         if let passages {

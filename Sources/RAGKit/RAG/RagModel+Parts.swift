@@ -27,7 +27,8 @@ extension RagModel {
             generator: loadGenerator(from: generator),
             generatorTokenizer: loadTokenizer(from: generatorTokenizer ?? generator),
             configuration: configuration)
-        generation = try generationConfiguration(in: generator, otherwise: json)
+        generation = try GenerationConfiguration(
+            json: JSONValue(ifPresent: generationFile(in: generator)) ?? json)
         generation.omitIDs(of: self.generator.tokenIDs)
     }
 
@@ -101,13 +102,4 @@ private func generatorConfiguration(in directory: URL) throws -> JSONValue {
         throw ConfigurationError.missing(key: "generator", model: "RAG model")
     }
     return generator
-}
-
-/// The directory's `generation_config.json`; without one, what the model's configuration says.
-private func generationConfiguration(
-    in directory: URL, otherwise json: JSONValue
-) throws -> GenerationConfiguration {
-    let file = directory.appendingPathComponent("generation_config.json")
-    let exists = FileManager.default.fileExists(atPath: file.path)
-    return try GenerationConfiguration(json: exists ? JSONValue(contentsOf: file) : json)
 }

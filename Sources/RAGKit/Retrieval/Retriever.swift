@@ -23,6 +23,22 @@ public struct RetrievalQuery: Sendable {
         self.vector = vector
         self.excluded = excluded
     }
+
+    /// One query for each text of a batch.
+    ///
+    /// - Parameters:
+    ///   - vectors: `[texts, dimension]`; only the values are used.
+    ///   - excluding: what must not be found, one set for each text.
+    public static func batch(
+        _ texts: [String], vectors: Tensor, excluding: [Set<PassageID>]? = nil
+    ) -> [RetrievalQuery] {
+        texts.enumerated().map { index, text in
+            RetrievalQuery(
+                text: text,
+                vector: vectors.detached.slice(index..<index + 1).reshaped([vectors.dim(1)]),
+                excluded: excluding?[index] ?? [])
+        }
+    }
 }
 
 /// A passage that was found.
