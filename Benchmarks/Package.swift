@@ -16,10 +16,14 @@ let package = Package(
     ],
     dependencies: [.package(name: "RAGKit", path: "..")],
     targets: [
+        .target(
+            name: "BenchmarkSupport", dependencies: ["RAGKit"], swiftSettings: swiftSettings),
         .executableTarget(
-            name: "TrainStep", dependencies: ["RAGKit"], swiftSettings: swiftSettings),
+            name: "TrainStep", dependencies: ["BenchmarkSupport", "RAGKit"],
+            swiftSettings: swiftSettings),
         .executableTarget(
-            name: "Generate", dependencies: ["RAGKit"], swiftSettings: swiftSettings),
+            name: "Generate", dependencies: ["BenchmarkSupport", "RAGKit"],
+            swiftSettings: swiftSettings),
         .executableTarget(
             name: "Tokenize", dependencies: ["RAGKit"], swiftSettings: swiftSettings),
     ]

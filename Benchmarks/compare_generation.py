@@ -7,13 +7,13 @@ Each round asks each side for one batch of each kind, so that a slow minute of t
 same ids (random weights leave a near tie here and there, so most of them).
 """
 import argparse
-import json
 import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
+
+from side import Side
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -26,48 +26,31 @@ parser.add_argument("--program", default=os.path.join(HERE, ".build", "release",
 args = parser.parse_args()
 KINDS = args.kinds.split(",")
 
-
-class Side:
-    def __init__(self, name, command):
-        self.name, self.seconds, self.ids, self.peak = name, {kind: [] for kind in KINDS}, {}, 0
-        environment = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-        self.ready = json.loads(self.process.stdout.readline())
-
-    def run(self, kind):
-        self.process.stdin.write(f"run {kind}\n")
-        self.process.stdin.flush()
-        record = json.loads(self.process.stdout.readline())
-        self.seconds[kind].append(record["seconds"])
-        self.ids[kind], self.peak = record["ids"], record["peak_rss_mb"]
-
-    def quit(self):
-        self.process.communicate("quit\n")
-
-
 with tempfile.TemporaryDirectory() as scratch:
     work, model = os.path.join(scratch, "work.json"), os.path.join(scratch, "model")
     peer = Side("transformers", [args.python, os.path.join(HERE, "peers", "generate.py"), "--size", args.size,
                                  "--precision", args.precision, "--export", work, "--save", model, "--serve"])
     ours = Side("RAGKit", [args.program, work, model])
+    records = {side.name: {kind: [] for kind in KINDS} for side in (peer, ours)}
     for round in range(args.rounds):
         for kind in KINDS:
             for side in random.sample([peer, ours], 2):
-                side.run(kind)
-                print(f"round {round + 1}: {side.name} {kind} {side.seconds[kind][-1]:.2f} s", file=sys.stderr, flush=True)
+                records[side.name][kind].append(side.run(f"run {kind}"))
+                print(f"round {round + 1}: {side.name} {kind} {records[side.name][kind][-1]['seconds']:.2f} s", file=sys.stderr, flush=True)
     for side in (peer, ours):
         side.quit()
     for kind in KINDS:
-        pairs = list(zip(peer.ids[kind], ours.ids[kind]))
+        seconds = {name: [record["seconds"] for record in kinds[kind]] for name, kinds in records.items()}
+        pairs = list(zip(records[peer.name][kind][-1]["ids"], records[ours.name][kind][-1]["ids"]))
         same = sum(a == b for a, b in pairs)
         first = min((next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), len(a)) for a, b in pairs), default=0)
         if first <= 2:
             sys.exit(f"not the same work: {kind} ids differ from the beginning: {pairs[0]}")
         for side in (peer, ours):
-            middle = statistics.median(side.seconds[kind])
-            print(f"RAG-{kind:9} {side.name:14} median {middle:.2f} s, least {min(side.seconds[kind]):.2f} s, "
+            middle = statistics.median(seconds[side.name])
+            print(f"RAG-{kind:9} {side.name:14} median {middle:.2f} s, least {min(seconds[side.name]):.2f} s, "
                   f"{len(pairs) / middle:.3f} questions/s, peak {side.peak:.0f} MB")
-        ratios = sorted(a / b for a, b in zip(peer.seconds[kind], ours.seconds[kind]))
-        print(f"RAG-{kind:9} ratio of medians {statistics.median(peer.seconds[kind]) / statistics.median(ours.seconds[kind]):.2f}, by round "
+        ratios = sorted(a / b for a, b in zip(seconds[peer.name], seconds[ours.name]))
+        print(f"RAG-{kind:9} ratio of medians {statistics.median(seconds[peer.name]) / statistics.median(seconds[ours.name]):.2f}, by round "
               f"{ratios[0]:.2f} to {ratios[-1]:.2f}; {same} of {len(pairs)} answers have the same ids "
               f"({args.size}, {args.precision}, {os.cpu_count()} processors)")

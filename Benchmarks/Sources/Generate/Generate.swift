@@ -1,9 +1,6 @@
+import BenchmarkSupport
 import Foundation
 import RAGKit
-
-#if canImport(Glibc)
-    import Glibc
-#endif
 
 /// Generation from the token ids that `peers/generate.py --export` wrote.
 ///
@@ -15,14 +12,8 @@ import RAGKit
 @main
 struct Generate {
     static func main() throws {
-        let arguments = CommandLine.arguments
-        guard arguments.count == 3 else {
-            FileHandle.standardError.write(
-                Data("usage: generate work.json model-directory\n".utf8))
-            exit(2)
-        }
-        let batch = try Batch(
-            work: URL(fileURLWithPath: arguments[1]), model: URL(fileURLWithPath: arguments[2]))
+        let (work, model) = workAndModel("generate")
+        let batch = try Batch(work: work, model: model)
         _ = try batch.run(.token)  // warm-up
         emit(["ready": true])
         while let line = readLine() {
@@ -37,24 +28,7 @@ struct Generate {
         }
     }
 
-    private static func emit(_ values: JSONValue) {
-        var values = values
-        values["bench"] = "generate"
-        values["peak_rss_mb"] = .double(peakMegabytes())
-        print(values.text(indent: nil))
-        fflush(nil)
-    }
-
-    private static func peakMegabytes() -> Double {
-        var usage = rusage()
-        #if os(Linux)
-            getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-            return Double(usage.ru_maxrss) / 1024
-        #else
-            getrusage(RUSAGE_SELF, &usage)
-            return Double(usage.ru_maxrss) / 1_048_576
-        #endif
-    }
+    private static func emit(_ values: JSONValue) { BenchmarkSupport.emit("generate", values) }
 }
 
 /// The model and the questions.
@@ -65,31 +39,15 @@ final class Batch {
 
     init(work: URL, model directory: URL) throws {
         let json = try JSONValue(contentsOf: work)
-        func sequences(_ key: String) throws -> [[Int32]] {
-            try (json.array(key) ?? []).map { row in
-                (row.arrayValue ?? []).map { Int32($0.intValue ?? 0) }
-            }
-        }
         let scores = try (json.array("scores") ?? []).map { row in
             (row.arrayValue ?? []).map { Float($0.doubleValue ?? 0) }
         }
-        // Token ids are given, so the tokenizers only have to be there.
-        let pieces = try WordPieceTrainer(vocabularySize: 100).train(on: ["nothing to tokenize"])
-        let bytes = try ByteBPETrainer(vocabularySize: 300).train(on: ["nothing to tokenize"])
-        let config = try JSONValue(contentsOf: directory.appendingPathComponent("config.json"))
-        let encoder = try DPRConfiguration(role: .question, json: config["question_encoder"] ?? [:])
-        let generator = try BartConfiguration(json: config["generator"] ?? [:])
-        model = try RagModel(
-            questionEncoder: DPREncoder(configuration: encoder), questionTokenizer: pieces,
-            generator: BartGenerator(configuration: generator), generatorTokenizer: bytes,
-            configuration: RagConfiguration(json: config))
-        try model.load(ModelWeights(directory: directory))
-        model.configuration.compatibility = .huggingFace
+        model = try modelWithoutTokenizers(directory).model
         model.configuration.doDeduplication = false
         model.generation.numBeams = try json.int("num_beams") ?? 4
         model.generation.maxLength = try json.int("max_length") ?? 20
-        questions = TokenBatch(try sequences("questions"))
-        evidence = Evidence(contexts: TokenBatch(try sequences("contexts")), scores: scores)
+        questions = try json.sequences("questions")
+        evidence = Evidence(contexts: try json.sequences("contexts"), scores: scores)
     }
 
     func run(_ kind: Marginalization) throws -> JSONValue {

@@ -1,9 +1,6 @@
+import BenchmarkSupport
 import Foundation
 import RAGKit
-
-#if canImport(Glibc)
-    import Glibc
-#endif
 
 /// One end-to-end training step on the token ids that `peers/trainstep.py --export` wrote.
 ///
@@ -14,14 +11,8 @@ import RAGKit
 @main
 struct TrainStep {
     static func main() throws {
-        let arguments = CommandLine.arguments
-        guard arguments.count == 3 else {
-            FileHandle.standardError.write(
-                Data("usage: train-step work.json model-directory\n".utf8))
-            exit(2)
-        }
-        let step = try Step(
-            work: URL(fileURLWithPath: arguments[1]), model: URL(fileURLWithPath: arguments[2]))
+        let (work, model) = workAndModel("train-step")
+        let step = try Step(work: work, model: model)
         let reference = try step.lossWithoutDropout()
         _ = try step.run()  // warm-up
         emit([
@@ -37,24 +28,7 @@ struct TrainStep {
         }
     }
 
-    private static func emit(_ values: JSONValue) {
-        var values = values
-        values["bench"] = "trainstep"
-        values["peak_rss_mb"] = .double(peakMegabytes())
-        print(values.text(indent: nil))
-        fflush(nil)
-    }
-
-    private static func peakMegabytes() -> Double {
-        var usage = rusage()
-        #if os(Linux)
-            getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-            return Double(usage.ru_maxrss) / 1024
-        #else
-            getrusage(RUSAGE_SELF, &usage)
-            return Double(usage.ru_maxrss) / 1_048_576
-        #endif
-    }
+    private static func emit(_ values: JSONValue) { BenchmarkSupport.emit("trainstep", values) }
 }
 
 /// The model and the batch of the step.
@@ -70,41 +44,22 @@ final class Step {
 
     init(work: URL, model directory: URL) throws {
         let json = try JSONValue(contentsOf: work)
-        func sequences(_ key: String) throws -> [[Int32]] {
-            var rows: [[Int32]] = []
-            for row in try json.array(key) ?? [] {
-                var ids: [Int32] = []
-                for id in row.arrayValue ?? [] { ids.append(Int32(id.intValue ?? 0)) }
-                rows.append(ids)
-            }
-            return rows
-        }
         expectedLoss = try json.double("loss_without_dropout") ?? .nan
         maxGradNorm = try json.double("max_grad_norm") ?? 1
         let documents = try json.int("documents") ?? 5
 
-        // Token ids are given, so the tokenizers only have to be there.
-        let pieces = try WordPieceTrainer(vocabularySize: 100).train(on: ["nothing to tokenize"])
-        let bytes = try ByteBPETrainer(vocabularySize: 300).train(on: ["nothing to tokenize"])
-        let config = try JSONValue(contentsOf: directory.appendingPathComponent("config.json"))
-        let encoder = try DPRConfiguration(role: .question, json: config["question_encoder"] ?? [:])
-        let generator = try BartConfiguration(json: config["generator"] ?? [:])
-        model = try RagModel(
-            questionEncoder: DPREncoder(configuration: encoder), questionTokenizer: pieces,
-            generator: BartGenerator(configuration: generator), generatorTokenizer: bytes,
-            configuration: RagConfiguration(json: config))
-        try model.load(ModelWeights(directory: directory))
+        let tokenizer: any Tokenizer
+        (model, tokenizer) = try modelWithoutTokenizers(directory)
         try model.setContextEncoder(
             DPREncoder(
                 contentsOf: directory.appendingPathComponent("ctx_encoder"), role: .context))
-        model.setContextEncoderTokenizer(pieces)
-        model.configuration.compatibility = .huggingFace
+        model.setContextEncoderTokenizer(tokenizer)
 
-        questions = TokenBatch(try sequences("questions"))
-        targets = TokenBatch(try sequences("targets"))
+        questions = try json.sequences("questions")
+        targets = try json.sequences("targets")
         evidence = Evidence(
-            documents: documents, contexts: TokenBatch(try sequences("contexts")),
-            contextEncoderInputs: TokenBatch(try sequences("passages")))
+            documents: documents, contexts: try json.sequences("contexts"),
+            contextEncoderInputs: try json.sequences("passages"))
         parameters = model.parameters()
         var settings = AdamW.Settings()
         settings.weightDecay = 0.001

@@ -1,0 +1,67 @@
+import Foundation
+import RAGKit
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Prints one line for the driver, with the most memory the process ever held.
+public func emit(_ bench: String, _ values: JSONValue) {
+    var values = values
+    values["bench"] = .string(bench)
+    values["peak_rss_mb"] = .double(peakMegabytes())
+    print(values.text(indent: nil))
+    fflush(nil)
+}
+
+private func peakMegabytes() -> Double {
+    var usage = rusage()
+    #if os(Linux)
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+        return Double(usage.ru_maxrss) / 1024
+    #else
+        getrusage(RUSAGE_SELF, &usage)
+        return Double(usage.ru_maxrss) / 1_048_576
+    #endif
+}
+
+/// The two files of a benchmark: the work that a peer exported, and the model it saved.
+///
+/// Without exactly these two arguments the program says how it is used and ends.
+public func workAndModel(_ program: String) -> (work: URL, model: URL) {
+    let arguments = CommandLine.arguments
+    guard arguments.count == 3 else {
+        FileHandle.standardError.write(
+            Data("usage: \(program) work.json model-directory\n".utf8))
+        exit(2)
+    }
+    return (URL(fileURLWithPath: arguments[1]), URL(fileURLWithPath: arguments[2]))
+}
+
+extension JSONValue {
+    /// Sequences of token ids.
+    public func sequences(_ key: String) throws -> TokenBatch {
+        TokenBatch(
+            try (array(key) ?? []).map { row in
+                (row.arrayValue ?? []).map { Int32($0.intValue ?? 0) }
+            })
+    }
+}
+
+/// The RAG model of a directory without tokenizers, which work given as token ids does not need.
+public func modelWithoutTokenizers(
+    _ directory: URL
+) throws -> (model: RagModel, tokenizer: any Tokenizer) {
+    let pieces = try WordPieceTrainer(vocabularySize: 100).train(on: ["nothing to tokenize"])
+    let bytes = try ByteBPETrainer(vocabularySize: 300).train(on: ["nothing to tokenize"])
+    let config = try JSONValue(contentsOf: directory.appendingPathComponent("config.json"))
+    let encoder = try DPRConfiguration(role: .question, json: config["question_encoder"] ?? [:])
+    let generator = try BartConfiguration(json: config["generator"] ?? [:])
+    let model = try RagModel(
+        questionEncoder: DPREncoder(configuration: encoder), questionTokenizer: pieces,
+        generator: BartGenerator(configuration: generator), generatorTokenizer: bytes,
+        configuration: RagConfiguration(json: config))
+    try model.load(ModelWeights(directory: directory))
+    model.configuration.compatibility = .huggingFace
+    return (model, pieces)
+}
