@@ -6,14 +6,14 @@ let swiftSettings: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
+let argumentParser: Target.Dependency =
+    .product(name: "ArgumentParser", package: "swift-argument-parser")
+
 /// A program in a folder of its own.
 func program(_ target: String) -> Target {
     .executableTarget(
         name: target,
-        dependencies: [
-            "ExampleSupport", "RAGKit",
-            .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        ],
+        dependencies: ["ExampleSupport", "RAGKit", argumentParser],
         swiftSettings: swiftSettings)
 }
 
@@ -35,7 +35,8 @@ let package = Package(
     ],
     targets: [
         .target(
-            name: "ExampleSupport", dependencies: ["RAGKit"], swiftSettings: swiftSettings),
+            name: "ExampleSupport", dependencies: ["RAGKit", argumentParser],
+            swiftSettings: swiftSettings),
         program("FinetuneRag"),
         program("EvalRag"),
         program("Answer"),

@@ -17,20 +17,7 @@ struct Answer: AsyncParsableCommand {
     @Option(help: "A RAG checkpoint directory.")
     var modelNameOrPath: String
 
-    @Option(help: "The passages: title, tab, text, one a line.")
-    var csvPath: String?
-
-    @Option(help: "Cut lines of --csv-path into passages of so many words; 0 keeps them whole.")
-    var passageWords = 0
-
-    @Option(help: "A folder with kb/ and index/, as finetune-rag --output-dir writes it.")
-    var indexPath: String?
-
-    @Option(help: "A context encoder directory. [ctx_encoder in the checkpoint]")
-    var contextEncoderName: String?
-
-    @Option(help: "Its tokenizer's directory. [in it, or beside it, or the question encoder's]")
-    var contextTokenizerName: String?
+    @OptionGroup var passages: PassageOptions
 
     @Option(help: "A question; may be repeated.")
     var question: [String] = []
@@ -48,36 +35,24 @@ struct Answer: AsyncParsableCommand {
     var json = false
 
     func validate() throws {
-        guard csvPath != nil || indexPath != nil else {
-            throw ValidationError("name the passages by --csv-path or --index-path")
-        }
-        guard nDocs ?? 1 >= 1, numBeams ?? 1 >= 1, maxLength ?? 1 >= 1, passageWords >= 0 else {
+        guard nDocs ?? 1 >= 1, numBeams ?? 1 >= 1, maxLength ?? 1 >= 1 else {
             throw ValidationError("--n-docs, --num-beams and --max-length are at least 1")
         }
     }
 
     func run() async throws {
-        do {
+        try await reporting("answer") {
             let inference = try open()
             guard question.isEmpty else {
                 for text in question { try await answer(text, inference) }
                 return
             }
             await prompt(inference)
-        } catch let error as any CustomStringConvertible & Error {
-            note("answer: \(error)")
-            throw ExitCode.failure
         }
     }
 
     private func open() throws -> RagInference {
-        func url(_ path: String?) -> URL? { path.map { URL(fileURLWithPath: $0) } }
-        var source = ModelSource(model: URL(fileURLWithPath: modelNameOrPath))
-        source.knowledgeBase = url(csvPath)
-        source.contextEncoder = url(contextEncoderName)
-        source.contextTokenizer = url(contextTokenizerName)
-        source.index = url(indexPath)
-        source.passageWords = passageWords
+        let source = passages.source(URL(fileURLWithPath: modelNameOrPath))
         let model = try source.open(huggingFace: false)
         if let nDocs { model.configuration.nDocs = nDocs }
         if let numBeams { model.generation.numBeams = numBeams }

@@ -4,7 +4,7 @@ import Foundation
 import RAGKit
 
 @main
-struct ConvertCheckpoint: ParsableCommand {
+struct ConvertCheckpoint: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "convert-checkpoint",
         abstract: "Puts a RAG checkpoint together, or writes weights as safetensors.",
@@ -25,7 +25,7 @@ struct ConvertCheckpoint: ParsableCommand {
         subcommands: [Consolidate.self, Safetensors.self])
 }
 
-struct Consolidate: ParsableCommand {
+struct Consolidate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Puts a question encoder and a generator together as a RAG checkpoint.")
 
@@ -62,8 +62,8 @@ struct Consolidate: ParsableCommand {
     @Flag(help: "Print one JSON object with what was written.")
     var json = false
 
-    func run() throws {
-        try reporting {
+    func run() async throws {
+        try await reporting("convert-checkpoint") {
             let model = try consolidated()
             try model.save(to: URL(fileURLWithPath: dest), replacing: overwrite)
             // What was written can be read: only then is it a success.
@@ -79,7 +79,7 @@ struct Consolidate: ParsableCommand {
                 try RagConfiguration(
                     json: JSONValue(contentsOf: url($0).appendingPathComponent("config.json")))
             } ?? RagConfiguration()
-        configuration.marginalization = modelType == .ragToken ? .token : .sequence
+        configuration.marginalization = modelType.marginalization
         let model = try RagModel(
             questionEncoder: url(questionEncoderNameOrPath), generator: url(generatorNameOrPath),
             questionTokenizer: questionEncoderTokenizerNameOrPath.map(url),
@@ -118,20 +118,5 @@ struct Consolidate: ParsableCommand {
         }
         if source != nil { print("tokenizer of the context encoder: \(tokenizer)") }
         print("written to \(dest)")
-    }
-}
-
-enum ModelType: String, ExpressibleByArgument {
-    case ragToken = "rag_token"
-    case ragSequence = "rag_sequence"
-}
-
-/// Errors in a sentence on standard error, and the exit code that says so.
-func reporting(_ body: () throws -> Void) throws {
-    do {
-        try body()
-    } catch let error as any CustomStringConvertible & Error {
-        note("convert-checkpoint: \(error)")
-        throw ExitCode.failure
     }
 }

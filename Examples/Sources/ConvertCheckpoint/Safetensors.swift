@@ -3,7 +3,7 @@ import ExampleSupport
 import Foundation
 import RAGKit
 
-struct Safetensors: ParsableCommand {
+struct Safetensors: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Writes a model's directory with safetensors in place of pytorch_model.bin.",
         discussion: """
@@ -23,13 +23,13 @@ struct Safetensors: ParsableCommand {
     @Flag(help: "Print one JSON object with what was written.")
     var json = false
 
-    func run() throws {
-        try reporting {
+    func run() async throws {
+        try await reporting("convert-checkpoint") {
             var converted: [(folder: String, tensors: Int, tied: [String])] = []
             try AtomicDirectory.write(to: URL(fileURLWithPath: dest), replacing: overwrite) {
                 try convert(URL(fileURLWithPath: source), "", into: $0, &converted)
                 guard !converted.isEmpty else {
-                    throw ConversionError(
+                    throw ProgramError(
                         "'\(source)' has no pytorch_model.bin or pytorch_model.bin.index.json")
                 }
             }
@@ -48,7 +48,7 @@ struct Safetensors: ParsableCommand {
             || names.contains("pytorch_model.bin.index.json")
         if isPickled {
             guard !names.contains("model.safetensors") else {
-                throw ConversionError("'\(folder.path)' has a model.safetensors already")
+                throw ProgramError("'\(folder.path)' has a model.safetensors already")
             }
             let weights = try ModelWeights(directory: folder)
             let tied = try weights.write(to: target.appendingPathComponent("model.safetensors"))
@@ -88,11 +88,4 @@ struct Safetensors: ParsableCommand {
         }
         print("written to \(dest)")
     }
-}
-
-/// A conversion that cannot be done, in a sentence.
-struct ConversionError: Error, CustomStringConvertible {
-    let description: String
-
-    init(_ description: String) { self.description = description }
 }

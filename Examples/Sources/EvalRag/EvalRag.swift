@@ -41,12 +41,7 @@ struct EvalRag: AsyncParsableCommand {
     var json = false
 
     func run() async throws {
-        do {
-            try await Evaluation(options: self).run()
-        } catch let error as any CustomStringConvertible & Error {
-            note("eval-rag: \(error)")
-            throw ExitCode.failure
-        }
+        try await reporting("eval-rag") { try await Evaluation(options: self).run() }
     }
 }
 
@@ -60,54 +55,16 @@ struct ModelOptions: ParsableArguments {
     @Option(help: "rag_token or rag_sequence. [the checkpoint's own]")
     var modelType: ModelType?
 
-    @Option(help: "The passages: title, tab, text, one a line.")
-    var csvPath: String?
-
-    @Option(help: "Cut lines of --csv-path into passages of so many words; 0 keeps them whole.")
-    var passageWords = 0
-
-    @Option(help: "A folder with kb/ and index/, as finetune-rag --output-dir writes it.")
-    var indexPath: String?
-
-    @Option(help: "A context encoder directory. [ctx_encoder in the checkpoint]")
-    var contextEncoderName: String?
-
-    @Option(help: "Its tokenizer's directory. [in it, or beside it, or the question encoder's]")
-    var contextTokenizerName: String?
+    @OptionGroup var passages: PassageOptions
 
     @Option(help: "better, or hugging-face: number for number what the reference does.")
     var compatibility: CompatibilityPreset = .better
 
-    func validate() throws {
-        guard csvPath != nil || indexPath != nil else {
-            throw ValidationError("name the passages by --csv-path or --index-path")
-        }
-        guard passageWords >= 0 else { throw ValidationError("--passage-words is at least 0") }
-    }
-
     func source(_ checkpoint: URL) -> ModelSource {
-        func url(_ path: String?) -> URL? { path.map { URL(fileURLWithPath: $0) } }
-        var source = ModelSource(model: checkpoint)
-        source.knowledgeBase = url(csvPath)
-        source.contextEncoder = url(contextEncoderName)
-        source.contextTokenizer = url(contextTokenizerName)
-        source.index = url(indexPath)
-        source.passageWords = passageWords
+        var source = passages.source(checkpoint)
         source.marginalization = modelType?.marginalization
         return source
     }
-}
-
-enum ModelType: String, ExpressibleByArgument {
-    case ragToken = "rag_token"
-    case ragSequence = "rag_sequence"
-
-    var marginalization: Marginalization { self == .ragToken ? .token : .sequence }
-}
-
-enum CompatibilityPreset: String, ExpressibleByArgument {
-    case better
-    case huggingFace = "hugging-face"
 }
 
 enum EvaluationMode: String, ExpressibleByArgument { case e2e, retrieval }

@@ -110,11 +110,8 @@ struct Evaluation {
     }
 
     private func predict(_ questions: [String], _ model: RagModel) async throws -> [Prediction] {
-        let vectors = try ForwardContext.$current.withValue(.inference) {
-            model.questionEncoder(try model.questionTokens(questions))
-        }
         let wanted = max(model.configuration.nDocs, cutoffs.last ?? 1)
-        let found = try await model.retrieve(questions, vectors: vectors, count: wanted)
+        let found = try await model.retrieve(questions, count: wanted)
         guard !isRetrieval else {
             return zip(questions, found).map { Prediction(question: $0, found: $1) }
         }

@@ -122,11 +122,8 @@ struct Scores {
         let text = prediction.text ?? ""
         add("em", AnswerMetrics.exactMatch(text, answers) ? 1 : 0)
         add("f1", AnswerMetrics.f1(text, answers))
-        let wanted = answers.map { " " + AnswerMetrics.normalized($0) + " " }
-            .filter { $0.count > 2 }
         let rank = prediction.passages.firstIndex { passage in
-            let words = " " + AnswerMetrics.normalized(passage.title + " " + passage.text) + " "
-            return wanted.contains { words.contains($0) }
+            AnswerMetrics.contains(passage.title + " " + passage.text, anyOf: answers)
         }
         for cutoff in cutoffs { add("recall@\(cutoff)", rank.map { $0 < cutoff } == true ? 1 : 0) }
     }

@@ -159,6 +159,21 @@ public struct Almanac: Sendable {
             questions: asked.map { ($0.replacing("{title}", with: title), $1) })
     }
 
+    /// Questions with their passages, each rewritten: matching names is all that can be learnt.
+    ///
+    /// - Parameter isAsked: which questions they are drawn from.
+    public func pairs(
+        _ count: Int, using generator: inout some RandomNumberGenerator,
+        where isAsked: (Question) -> Bool = { _ in true }
+    ) -> [InBatchNegativesTask.Pair] {
+        let questions = questions.filter(isAsked)
+        return (0..<count).compactMap { _ in
+            questions.randomElement(using: &generator).flatMap {
+                rewritten($0, using: &generator)
+            }.map { .init(question: $0.questions[0].question, passage: $0.passage) }
+        }
+    }
+
     /// Some neighbouring sentences of a text, one of which holds `word`.
     private static func part(
         of text: String, around word: String, _ count: Int,

@@ -1,25 +1,30 @@
 import Foundation
 import RAGKit
 
+/// Positions as sines and cosines of falling frequency, `rows` times `width` numbers.
+///
+/// Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
+public func sinusoids(rows: Int, width: Int) -> [Double] {
+    (0..<rows * width).map { element in
+        let (row, column) = element.quotientAndRemainder(dividingBy: width)
+        let angle = Double(row) * pow(10_000, -Double(column / 2 * 2) / Double(width))
+        return column % 2 == 0 ? sin(angle) : cos(angle)
+    }
+}
+
 /// Gives position vectors sines and cosines to begin with: neighbours are then a rotation apart
 /// everywhere, where random vectors would have to be learnt place by place.
 ///
 /// - Parameters:
 ///   - suffix: ends the names of the tables.
 ///   - deviation: the size of an element, as an initial standard deviation.
-///
-/// Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
 public func setSinusoidalPositions(
     of model: Module, named suffix: String = "position_embeddings.weight", deviation: Float
 ) {
     for (name, parameter) in model.namedParameters() where name.hasSuffix(suffix) {
         let (rows, width) = (parameter.shape[0], parameter.shape[1])
         let size = Double(deviation) * 2.0.squareRoot()
-        let waves = (0..<rows * width).map { element in
-            let (row, column) = element.quotientAndRemainder(dividingBy: width)
-            let angle = Double(row) * pow(10_000, -Double(column / 2 * 2) / Double(width))
-            return Float(size * (column % 2 == 0 ? sin(angle) : cos(angle)))
-        }
+        let waves = sinusoids(rows: rows, width: width).map { Float(size * $0) }
         parameter.update(Tensor(waves, shape: parameter.shape))
     }
 }

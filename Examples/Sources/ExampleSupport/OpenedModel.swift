@@ -52,9 +52,7 @@ public struct ModelSource: Sendable {
 
     private func openKnowledgeBase() throws -> KnowledgeBase {
         if let file = knowledgeBase {
-            let splitter = PassageSplitter(wordsPerPassage: passageWords > 0 ? passageWords : nil)
-            // The reference's .csv files are tab-separated too.
-            let reader = PassageReader(format: file.pathExtension == "jsonl" ? .jsonl : .tsv)
+            let (reader, splitter) = passageInput(file, words: passageWords)
             return try KnowledgeBase(documents: reader.read(file).documents, splitter: splitter)
         }
         guard let index else {
@@ -89,9 +87,11 @@ public struct ModelSource: Sendable {
     }
 }
 
-/// Something a program cannot do, in a sentence.
-public struct ProgramError: Error, CustomStringConvertible {
-    public let description: String
-
-    public init(_ description: String) { self.description = description }
+/// How a file of documents is read and cut into passages of so many words; 0 keeps them whole.
+public func passageInput(_ file: URL, words: Int) -> (PassageReader, PassageSplitter) {
+    // The reference's .csv files are tab-separated too.
+    (
+        PassageReader(format: file.pathExtension == "jsonl" ? .jsonl : .tsv),
+        PassageSplitter(wordsPerPassage: words > 0 ? words : nil)
+    )
 }

@@ -1,4 +1,3 @@
-import Foundation
 import RAGKit
 
 /// The sizes of models made from nothing.
@@ -60,30 +59,11 @@ public func makeScratchModel(
     let generator = BartGenerator(configuration: bart)
     question.initialize(using: &random)
     generator.initialize(using: &random)
-    setSinusoidalPositions(of: generator, deviation: bart.initStd)
+    setSinusoidalPositions(
+        of: generator, named: "positions.weight", deviation: bart.initStd)
     context.shareValues(of: question)
     let model = try RagModel(
         questionEncoder: question, questionTokenizer: wordPiece, generator: generator,
         generatorTokenizer: bytePair)
     return (model, context, wordPiece)
-}
-
-/// Gives a generator's position vectors sines and cosines to begin with: neighbours are then a
-/// rotation apart everywhere, where random vectors would have to be learnt place by place.
-///
-/// Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
-private func setSinusoidalPositions(of generator: BartGenerator, deviation: Float) {
-    for (name, parameter) in generator.namedParameters() where name.hasSuffix("positions.weight") {
-        let (rows, width) = (parameter.shape[0], parameter.shape[1])
-        var values: [Float] = []
-        for row in 0..<rows {
-            for column in 0..<width {
-                let rate = pow(10_000, -Double(column / 2 * 2) / Double(width))
-                let angle = Double(row) * rate
-                let wave = column % 2 == 0 ? sin(angle) : cos(angle)
-                values.append(deviation * Float(2).squareRoot() * Float(wave))
-            }
-        }
-        parameter.update(Tensor(values, shape: parameter.shape))
-    }
 }

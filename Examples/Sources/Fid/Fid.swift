@@ -63,11 +63,6 @@ struct Fid: AsyncParsableCommand {
     }
 
     func run() async throws {
-        do {
-            try await Run(options: self).run()
-        } catch let error as any CustomStringConvertible & Error {
-            note("fid: \(error)")
-            throw ExitCode.failure
-        }
+        try await reporting("fid") { try await Run(options: self).run() }
     }
 }

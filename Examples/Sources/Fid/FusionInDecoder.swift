@@ -13,12 +13,7 @@ struct FusionInDecoder {
 
     /// The passages of each question, encoded as the generator reads them.
     func evidence(_ questions: [String]) async throws -> Evidence {
-        let vectors = try ForwardContext.$current.withValue(.inference) {
-            rag.questionEncoder(try rag.questionTokens(questions))
-        }
-        let found = try await rag.retrieve(
-            questions, vectors: vectors, count: rag.configuration.nDocs)
-        return try rag.evidence(questions, passages: found)
+        try rag.evidence(questions, passages: await rag.retrieve(questions))
     }
 
     /// For each question, the contexts that its answer is read from: all of its passages.

@@ -25,11 +25,12 @@ struct Run {
         model.configuration.nDocs = options.nDocs
         try await warmUp(model, context, tokenizer, almanac, documents.map(\.text))
         note("encoding \(base.count) passages")
-        let retriever = try DenseRetriever(
+        model.retriever = try DenseRetriever(
             base, vectors: PassageEncoder(tokenizer: tokenizer).encode(base, with: context))
 
-        let rag = try copy(of: model, retriever)
-        let fusion = FusionInDecoder(rag: try copy(of: model, retriever))
+        // Two models that begin with the same values and go their own ways.
+        let rag = try model.snapshot()
+        let fusion = FusionInDecoder(rag: try model.snapshot())
         var rows: [Row] = []
         var evaluator = RagEvaluator()
         evaluator.cutoffs = [options.nDocs]
@@ -55,13 +56,8 @@ struct Run {
         arguments.learningRate = options.warmupLearningRate / 2
         arguments.maxSteps = options.warmupRetrieverSteps
         var random = SeededGenerator(seed: options.seed)
-        let pairs = (0..<options.warmupRetrieverSteps * options.warmupBatchSize).compactMap {
-            _ -> InBatchNegativesTask.Pair? in
-            guard let question = almanac.questions.randomElement(using: &random),
-                let reading = almanac.rewritten(question, using: &random)
-            else { return nil }
-            return .init(question: reading.questions[0].question, passage: reading.passage)
-        }
+        let pairs = almanac.pairs(
+            options.warmupRetrieverSteps * options.warmupBatchSize, using: &random)
         let encoders = try Trainer(
             InBatchNegativesTask(
                 questionEncoder: model.questionEncoder, questionTokenizer: model.questionTokenizer,
@@ -82,15 +78,6 @@ struct Run {
             examples: almanac.questions.map { .rewritable($0) }, arguments: arguments)
         reader.callbacks = [ProgressBar("warm-up, reader")]
         _ = try await reader.fit()
-    }
-
-    /// A model that begins with the same values and goes its own way.
-    private func copy(of model: RagModel, _ retriever: any Retriever) throws -> RagModel {
-        try RagModel(
-            questionEncoder: model.questionEncoder.snapshot(),
-            questionTokenizer: model.questionTokenizer, generator: model.generator.snapshot(),
-            generatorTokenizer: model.generatorTokenizer, retriever: retriever,
-            configuration: model.configuration)
     }
 
     private func train<Task: TrainingTask>(
@@ -156,17 +143,11 @@ struct Run {
 extension FusionInDecoder {
     /// Exact match and F1 in percent.
     func scores(on examples: [RagExample], batchSize: Int = 32) async throws -> RagScores {
-        var scores = RagScores()
+        var answers: [String] = []
         for first in stride(from: 0, to: examples.count, by: batchSize) {
             let batch = examples[first..<min(first + batchSize, examples.count)]
-            for (answer, example) in zip(try await answer(batch.map(\.question)), batch) {
-                scores.count += 1
-                scores.exactMatch += AnswerMetrics.exactMatch(answer, example.answers) ? 1 : 0
-                scores.f1 += AnswerMetrics.f1(answer, example.answers)
-            }
+            answers += try await answer(batch.map(\.question))
         }
-        scores.exactMatch *= 100 / Double(max(1, scores.count))
-        scores.f1 *= 100 / Double(max(1, scores.count))
-        return scores
+        return RagScores(answers: answers, to: examples)
     }
 }

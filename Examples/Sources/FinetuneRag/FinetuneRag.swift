@@ -38,12 +38,7 @@ struct FinetuneRag: AsyncParsableCommand {
     }
 
     func run() async throws {
-        do {
-            try await Run(options: self).run()
-        } catch let error as any CustomStringConvertible & Error {
-            note("finetune-rag: \(error)")
-            throw ExitCode.failure
-        }
+        try await reporting("finetune-rag") { try await Run(options: self).run() }
     }
 }
 
@@ -107,18 +102,6 @@ struct ModelOptions: ParsableArguments {
     }
 }
 
-enum ModelType: String, ExpressibleByArgument {
-    case ragToken = "rag_token"
-    case ragSequence = "rag_sequence"
-
-    var marginalization: Marginalization { self == .ragToken ? .token : .sequence }
-}
-
-enum CompatibilityPreset: String, ExpressibleByArgument {
-    case better
-    case huggingFace = "hugging-face"
-}
-
 extension ScratchSize: ExpressibleByArgument {}
 
 struct DataOptions: ParsableArguments {
@@ -160,8 +143,8 @@ struct TrainingOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Multiply the learning rate of parameters whose name contains a word; may be repeated.",
-            valueName: "word=factor"))
-    var learningRateFactor: [RateFactor] = []
+            valueName: "word=factor"), transform: rateFactor)
+    var learningRateFactor: [AdamW.RateFactor] = []
 
     @Option(help: "linear, polynomial or constant.")
     var lrScheduler: Scheduler = .linear
@@ -221,7 +204,7 @@ struct TrainingOptions: ParsableArguments {
         arguments.maxGradNorm = maxGradNorm
         arguments.adamw.weightDecay = weightDecay
         arguments.adamw.epsilon = adamEpsilon
-        arguments.adamw.rateFactors = learningRateFactor.map { .init($0.word, $0.factor) }
+        arguments.adamw.rateFactors = learningRateFactor
         arguments.evalSteps = evalSteps
         arguments.frozen = freeze
         arguments.seed = seed
@@ -230,16 +213,12 @@ struct TrainingOptions: ParsableArguments {
 }
 
 /// `word=factor`.
-struct RateFactor: ExpressibleByArgument {
-    let word: String
-    let factor: Double
-
-    init?(argument: String) {
-        let parts = argument.split(separator: "=", maxSplits: 1).map(String.init)
-        guard parts.count == 2, let factor = Double(parts[1]), factor >= 0 else { return nil }
-        word = parts[0]
-        self.factor = factor
+private func rateFactor(_ argument: String) throws -> AdamW.RateFactor {
+    let parts = argument.split(separator: "=", maxSplits: 1).map(String.init)
+    guard parts.count == 2, let factor = Double(parts[1]), factor >= 0 else {
+        throw ValidationError("'\(argument)' is no word=factor, such as rag.generator=0.1")
     }
+    return AdamW.RateFactor(parts[0], factor)
 }
 
 enum Scheduler: String, ExpressibleByArgument {

@@ -77,7 +77,7 @@ struct Run {
         let wanted = Set(kinds.split(separator: ",").map(String.init))
         let known = Set(almanac?.things.map(\.kind) ?? [])
         guard let almanac, wanted.isSubset(of: known) else {
-            throw RunError(
+            throw ProgramError(
                 "'\(kinds)': the kinds in things.jsonl are "
                     + (known.isEmpty ? "none" : known.sorted().joined(separator: ", ")))
         }
@@ -86,10 +86,7 @@ struct Run {
 
     private func readKnowledgeBase() throws -> KnowledgeBase {
         let file = URL(fileURLWithPath: options.data.csvPath)
-        let words = options.data.passageWords
-        let splitter = PassageSplitter(wordsPerPassage: words > 0 ? words : nil)
-        // The reference's .csv files are tab-separated too.
-        let reader = PassageReader(format: file.pathExtension == "jsonl" ? .jsonl : .tsv)
+        let (reader, splitter) = passageInput(file, words: options.data.passageWords)
         guard let output = options.training.outputDir else {
             let documents = try reader.read(file).documents
             return try KnowledgeBase(documents: documents, splitter: splitter)
@@ -127,7 +124,7 @@ struct Run {
             note("context tokenizer: \(source)")
         }
         guard let context = model.contextEncoder, let tokenizer = model.contextTokenizer else {
-            throw RunError(
+            throw ProgramError(
                 "'\(path.path)' has no ctx_encoder: name one by --context-encoder-name")
         }
         // The encoder makes the index in any case; whether it is trained is said by --end2end.
@@ -158,7 +155,7 @@ struct Run {
             try example.goldPassage.map { (passage: try base.passage($0), example: example) }
         }
         guard !golden.isEmpty else {
-            throw RunError(
+            throw ProgramError(
                 "the warm-up needs gold passages: 'id' in train.jsonl, the passage's line from 0")
         }
         var arguments = TrainingArguments()
@@ -214,13 +211,9 @@ struct Run {
                 + golden.map { .init(question: $0.example.question, passage: $0.passage) }
         }
         let kept = try settings.warmupKinds.map { try ids(of: $0, almanac) }
-        let questions = almanac.questions.filter { kept?.contains(PassageID($0.thing)) ?? true }
-        let count = settings.warmupRetrieverSteps * settings.warmupBatchSize
-        return (0..<count).compactMap { _ in
-            questions.randomElement(using: &random).flatMap {
-                almanac.rewritten($0, using: &random)
-            }.map { .init(question: $0.questions[0].question, passage: $0.passage) }
-        }
+        return almanac.pairs(
+            settings.warmupRetrieverSteps * settings.warmupBatchSize, using: &random
+        ) { kept?.contains(PassageID($0.thing)) ?? true }
     }
 
     private func train(
@@ -308,11 +301,4 @@ struct Run {
             peak memory \(Int(peakMemoryMiB())) MiB
             """)
     }
-}
-
-/// A run that cannot be done, in a sentence.
-struct RunError: Error, CustomStringConvertible {
-    let description: String
-
-    init(_ description: String) { self.description = description }
 }

@@ -96,11 +96,6 @@ struct Marge: AsyncParsableCommand {
     }
 
     func run() async throws {
-        do {
-            try await Run(options: self).run()
-        } catch let error as any CustomStringConvertible & Error {
-            note("marge: \(error)")
-            throw ExitCode.failure
-        }
+        try await reporting("marge") { try await Run(options: self).run() }
     }
 }

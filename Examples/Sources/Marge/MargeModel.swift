@@ -1,4 +1,4 @@
-import Foundation
+import ExampleSupport
 import RAGKit
 
 /// The sizes of a MARGE model.
@@ -55,7 +55,11 @@ final class MargeModel: Module {
             (1...config.encoderLayers).contains(config.relevanceLayers),
             "MargeModel: relevance after \(config.relevanceLayers) of \(config.encoderLayers)")
         configuration = config
-        positions = .sinusoids(count: config.maxTokens, width: config.width)
+        // The first token holds nothing, not even its position.
+        let waves = sinusoids(rows: config.maxTokens, width: config.width).enumerated()
+        positions = Tensor(
+            waves.map { $0 < config.width ? 0 : Float($1) },
+            shape: [config.maxTokens, config.width])
         super.init()
         tokens = Embedding(
             config.vocabularySize + config.languages + 1, config.width,
@@ -82,27 +86,29 @@ final class MargeModel: Module {
         Int32(configuration.vocabularySize + configuration.languages)
     }
 
-    private func withFirstToken(_ documents: [[Int32]]) -> TokenBatch {
-        TokenBatch(documents.map { [firstToken] + $0 })
-    }
-
     /// Encodes each document by itself.
     func encode(_ documents: [[Int32]]) -> EncodedDocuments {
-        let documents = withFirstToken(documents)
-        let segments = SegmentMap(selfAttention: documents)
-        let early = run(encoder.prefix(configuration.relevanceLayers), embed(documents), segments)
+        let (batch, segments, early) = firstLayers(documents)
         let late = run(encoder.dropFirst(configuration.relevanceLayers), early, segments)
         return EncodedDocuments(
-            memory: EncoderMemory(hidden: encoderNorm(late), offsets: documents.offsets),
-            vectors: firstStates(early, documents))
+            memory: EncoderMemory(hidden: encoderNorm(late), offsets: batch.offsets),
+            vectors: firstStates(early, batch))
     }
 
     /// The vectors that relevance compares, `[documents, width]`, without running the later layers.
     func vectors(of documents: [[Int32]]) -> Tensor {
-        let documents = withFirstToken(documents)
-        let segments = SegmentMap(selfAttention: documents)
-        let early = run(encoder.prefix(configuration.relevanceLayers), embed(documents), segments)
-        return firstStates(early, documents)
+        let (batch, _, early) = firstLayers(documents)
+        return firstStates(early, batch)
+    }
+
+    /// The states after the layers that relevance looks at, `[totalTokens, width]`.
+    private func firstLayers(
+        _ documents: [[Int32]]
+    ) -> (batch: TokenBatch, segments: SegmentMap, hidden: Tensor) {
+        let batch = TokenBatch(documents.map { [firstToken] + $0 })
+        let segments = SegmentMap(selfAttention: batch)
+        let layers = encoder.prefix(configuration.relevanceLayers)
+        return (batch, segments, run(layers, embed(batch), segments))
     }
 
     /// The decoder's states: `[totalTokens, width]`.
@@ -148,23 +154,6 @@ final class MargeModel: Module {
                 tokens.weight.tensor, batch.ids, ignoringGradientOf: Int(firstToken)),
             scale: Float(configuration.width).squareRoot(),
             positions: EmbeddingTerm(positions, batch.positions))
-    }
-}
-
-extension Tensor {
-    /// Positions as sines and cosines of falling frequency, `[count, width]`; zeros for the first.
-    ///
-    /// Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
-    fileprivate static func sinusoids(count: Int, width: Int) -> Tensor {
-        Tensor(
-            (0..<count).flatMap { position in
-                (0..<width).map { column -> Float in
-                    guard position > 0 else { return 0 }
-                    let period = pow(10_000, Double(column / 2 * 2) / Double(width))
-                    let angle = Double(position) / period
-                    return Float(column.isMultiple(of: 2) ? sin(angle) : cos(angle))
-                }
-            }, shape: [count, width])
     }
 }
 

@@ -41,8 +41,9 @@ public final class CopyingTask: TrainingTask {
             let plain = chunk.text.ranges(of: /\w+/)
             // Some plain words as well, so that it is learnt to look at the place.
             let isSalient = !salient.isEmpty && Int.random(in: 0..<10, using: &random) < 7
+            var all = Chunk.sentences(of: [chunk.source]).map(\.text)
             guard let span = (isSalient ? salient : plain).randomElement(using: &random),
-                let place = place(of: chunk)
+                let place = all.firstIndex(of: chunk.text)
             else { continue }
             let new = (0..<Int.random(in: 1...2, using: &random))
                 .map { _ in words.randomElement(using: &random) ?? "" }.joined(separator: " ")
@@ -53,7 +54,6 @@ public final class CopyingTask: TrainingTask {
                 offsetBy: chunk.text[..<span.lowerBound].count)
             let hidden = first..<changed.text.index(first, offsetBy: new.count)
             guard let text = MaskedText(changed, hiding: [hidden], input: input) else { continue }
-            var all = Chunk.sentences(of: [chunk.source]).map(\.text)
             all[place] = changed.text
             let start = Int.random(
                 in: max(0, place - sentences + 1)...max(0, min(place, all.count - sentences)),
@@ -69,10 +69,5 @@ public final class CopyingTask: TrainingTask {
     public func loss(_ prepared: (texts: [MaskedText], read: [Passage])) throws -> TrainingLoss {
         let tokens = reader.logProbabilities(prepared.texts, prepared.read, input)
         return TrainingLoss(sum: -tokens.sum(), weight: tokens.count)
-    }
-
-    /// Which sentence of its passage a chunk is.
-    private func place(of chunk: Chunk) -> Int? {
-        Chunk.sentences(of: [chunk.source]).firstIndex { $0.text == chunk.text }
     }
 }

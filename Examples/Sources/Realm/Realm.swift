@@ -39,8 +39,10 @@ struct Realm: AsyncParsableCommand {
     @Option(help: "Documents read for a hidden span, the null document included.")
     var candidates = 4
 
-    @Option(help: "token or sequence: what may come from different documents.")
-    var marginalization: ScoreUse = .token
+    @Option(
+        name: .customLong("marginalization"),
+        help: "token or sequence: what may come from different documents.")
+    var scoreUse: ScoreUse = .token
 
     @Option(help: "Steps of the embedders on sentences and their passages.")
     var ictSteps = 200
@@ -87,12 +89,7 @@ struct Realm: AsyncParsableCommand {
     }
 
     func run() async throws {
-        do {
-            try await Run(options: self).run()
-        } catch let error as any CustomStringConvertible & Error {
-            note("realm: \(error)")
-            throw ExitCode.failure
-        }
+        try await reporting("realm") { try await Run(options: self).run() }
     }
 }
 

@@ -40,11 +40,7 @@ public final class RealmAnswering: TrainingTask {
     public func prepare(_ batch: [RagExample]) async throws -> Prepared {
         let questions = batch.map { input.tokenizer.ids(of: $0.question) }
         let vectors = realm.questions(TokenBatch(questions.map(input.alone)))
-        let queries = batch.enumerated().map { index, example in
-            RetrievalQuery(
-                text: example.question,
-                vector: vectors.detached.slice(index..<index + 1).reshaped([vectors.dim(1)]))
-        }
+        let queries = RetrievalQuery.batch(batch.map(\.question), vectors: vectors)
         return Prepared(
             questions: questions,
             answers: batch.map { $0.answers.map { input.tokenizer.ids(of: $0) } },

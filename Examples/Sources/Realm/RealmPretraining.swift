@@ -53,12 +53,9 @@ public final class RealmPretraining: TrainingTask {
         _ texts: [MaskedText], policy: CandidatePolicy? = nil
     ) async throws -> Prepared {
         let vectors = realm.questions(TokenBatch(texts.map { input.alone($0.ids) }))
-        let queries = texts.enumerated().map { index, text in
-            RetrievalQuery(
-                text: input.tokenizer.decode(text.ids),
-                vector: vectors.detached.slice(index..<index + 1).reshaped([vectors.dim(1)]),
-                excluded: [text.source.id])
-        }
+        let queries = RetrievalQuery.batch(
+            texts.map { input.tokenizer.decode($0.ids) }, vectors: vectors,
+            excluding: texts.map { [$0.source.id] })
         return Prepared(
             texts: texts, vectors: vectors,
             candidates: try await (policy ?? self.policy).candidates(

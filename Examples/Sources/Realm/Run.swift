@@ -84,7 +84,7 @@ struct Run {
             refresh: .blocking(every: options.indexingFreq))
         task.policy.count = options.candidates
         task.finders = finders
-        task.marginalization = options.marginalization.marginalization
+        task.marginalization = options.scoreUse.marginalization
         var rows = [("random weights", try await measure(task, hidden))]
 
         try await startEmbedders()
