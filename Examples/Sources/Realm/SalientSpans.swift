@@ -37,7 +37,7 @@ public struct GivenSpans: SpanFinder {
     public init(_ strings: [String]) { self.strings = strings }
 
     public func spans(in text: String) -> [Range<String.Index>] {
-        strings.flatMap { text.ranges(of: $0) }
+        strings.flatMap { text.ranges(of: $0) }.sorted { $0.lowerBound < $1.lowerBound }
     }
 }
 
