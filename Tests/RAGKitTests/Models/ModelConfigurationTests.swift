@@ -114,7 +114,8 @@ import Testing
             (["initializer_range": -1], "initializer_range"),
             (["position_embedding_type": "relative_key"], "position_embedding_type"),
             (["pad_token_id": 30_522], "pad_token_id"), (["model_type": "roberta"], "model_type"),
-            (["projection_dim": -1], "projection_dim"), (["ragkit_pooling": "max"], "ragkit_pooling"),
+            (["projection_dim": -1], "projection_dim"),
+            (["ragkit_pooling": "max"], "ragkit_pooling"),
             (["ragkit_projection_activation": "mish"], "ragkit_projection_activation"),
             (["ragkit_max_tokens": 0], "ragkit_max_tokens"),
         ] as [(JSONValue, String)])
