@@ -53,6 +53,24 @@ public final class RagTrainingTask: TrainingTask {
         }
     }
 
+    /// - Throws: `RagError` with the number of the first example, from 0, whose question or answer is
+    ///   empty, or whose question is longer than `configuration.maxQuestionLength`.
+    public func validate(_ examples: [RagExample]) throws {
+        let limit = min(rag.configuration.maxQuestionLength, rag.questionEncoder.maxTokens)
+        for (index, example) in examples.enumerated() {
+            guard example.question.contains(where: { !$0.isWhitespace }) else {
+                throw RagError.emptyQuestion(index: index)
+            }
+            guard example.answers.first?.contains(where: { !$0.isWhitespace }) == true else {
+                throw RagError.emptyTarget(index: index)
+            }
+            let count = rag.questionTokenizer.encode(example.question).ids.count
+            guard count <= limit else {
+                throw RagError.longQuestion(index: index, tokens: count, limit: limit)
+            }
+        }
+    }
+
     public func prepare(_ batch: [RagExample]) async throws -> Prepared {
         let questions = batch.map(\.question)
         let vectors = rag.questionEncoder(try rag.questionTokens(questions))
