@@ -86,7 +86,8 @@ import Testing
         #expect(try BertConfiguration(json: json) == bert)
         var expected = DPRConfiguration(role: .context, bert: bert)
         (expected.projectionDim, expected.pooling, expected.normalizes) = (5, .mean, true)
-        (expected.projectionActivation, expected.maxTokens) = (.tanh, 20)
+        expected.projectionActivation = .tanh
+        expected.maxTokens = 20
         expected.original = json
         let config = try DPRConfiguration(role: .context, json: json)
         #expect(config == expected)
