@@ -48,7 +48,8 @@ let package = Package(
             name: "RealmTests", dependencies: ["Realm", "RAGKit"], exclude: ["Fixtures"],
             swiftSettings: swiftSettings),
         .testTarget(
-            name: "ExamplesTests", dependencies: ["Fid", "Marge", "RAGKit"],
+            name: "ExamplesTests",
+            dependencies: ["EvalRag", "ExampleSupport", "Fid", "Marge", "RAGKit"],
             swiftSettings: swiftSettings),
     ]
 )

@@ -244,6 +244,38 @@ import Testing
         }
     }
 
+    /// Questions answered with spans: a few are learnt by heart, and the passages' side stays.
+    @Test func questionsAreAnsweredWithSpans() async throws {
+        let (pretraining, retriever) = try Self.makeTask(.token)
+        let realm = pretraining.realm
+        let task = RealmAnswering(
+            realm, input: pretraining.input, retriever: retriever, scorer: .dot)
+        (task.searcherBeam, task.readerBeam) = (4, 2)
+        let examples = [
+            RagExample(question: "When was helium found?", answers: ["in 1868", "1868"]),
+            RagExample(question: "What does the otter eat?", answers: ["fish"]),
+            RagExample(question: "Who?", answers: ["nobody"]),
+        ]
+        let prepared = try await task.prepare(examples)
+        // All four passages are compared; one holds each of the first two answers, none the third.
+        #expect((0..<3).map { task.holdingAnswer(prepared, $0).count } == [1, 1, 0])
+        let before = realm.passages.namedParameters().map(\.parameter.value)
+        var arguments = TrainingArguments()
+        arguments.maxSteps = 300
+        arguments.trainBatchSize = examples.count
+        arguments.learningRate = 3e-3
+        let losses = try await Trainer(task, examples: examples, arguments: arguments).fit().losses
+        let last = try #require(losses.last)
+        #expect(last < losses[0] / 2, "from \(losses[0]) to \(last)")
+        for (old, new) in zip(before, realm.passages.namedParameters()) {
+            #expect(old.elements == new.parameter.value.elements, "\(new.name) moved")
+        }
+        let answers = try await ForwardContext.$current.withValue(.inference) {
+            task.answers(try await task.prepare(examples))
+        }
+        #expect(answers[0].hasSuffix("1868") && answers[1] == "fish", "\(answers)")
+    }
+
     /// ∂ log p(y|x) / ∂ f(z) = (p(y|z,x) / p(y|x) - 1) p(z|x), through the whole model.
     @Test func gradientOfTheScoresIsThePapersIdentity() async throws {
         let (task, _) = try Self.makeTask(.sequence)

@@ -58,6 +58,11 @@ public enum CheckpointError: Error, Equatable, CustomStringConvertible {
             ] where !names.isEmpty {
                 lines.append("  \(title) (\(names.count)): \(names.joined(separator: ", "))")
             }
+            if !wrongShape.isEmpty {
+                lines.append(
+                    "  another first size of an embedding is another vocabulary: was it resized? "
+                        + "Other sizes: the configuration is that of another model")
+            }
             return lines.joined(separator: "\n")
         }
     }

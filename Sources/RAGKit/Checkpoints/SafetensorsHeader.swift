@@ -117,27 +117,30 @@ struct SafetensorsHeader: Sendable {
         var dtype: SafetensorsDType?
         var shape: Range<Int>?
         var range: (begin: Int, end: Int)?
-        try scanner.object { scanner, key, offset in
-            let isRepeated: Bool
-            switch key {
-            case "dtype":
-                isRepeated = dtype != nil
-                dtype = try type(of: name, &scanner)
-            case "shape":
-                isRepeated = shape != nil
-                let start = dimensions.count
-                try appendShape(&scanner)
-                shape = start..<dimensions.count
-            case "data_offsets":
-                isRepeated = range != nil
-                range = try SafetensorsHeader.pair(&scanner)
-            default:
-                // It could change what the bytes mean, so it must not be passed over.
-                throw scanner.failure("tensor '\(name)': unknown key '\(key)'", at: offset)
+        do {
+            try scanner.object { scanner, key, offset in
+                let isRepeated: Bool
+                switch key {
+                case "dtype":
+                    isRepeated = dtype != nil
+                    dtype = try type(of: name, &scanner)
+                case "shape":
+                    isRepeated = shape != nil
+                    let start = dimensions.count
+                    try appendShape(&scanner)
+                    shape = start..<dimensions.count
+                case "data_offsets":
+                    isRepeated = range != nil
+                    range = try SafetensorsHeader.pair(&scanner)
+                default:
+                    // It could change what the bytes mean, so it must not be passed over.
+                    throw scanner.failure("unknown key '\(key)'", at: offset)
+                }
+                if isRepeated { throw scanner.failure("'\(key)' is there twice", at: offset) }
             }
-            if isRepeated {
-                throw scanner.failure("tensor '\(name)': '\(key)' is there twice", at: offset)
-            }
+        } catch let failure as JSONScanner.Failure {
+            throw JSONScanner.Failure(
+                offset: failure.offset, reason: "tensor '\(name)': \(failure.reason)")
         }
         guard let dtype, let shape, let range else {
             throw scanner.failure(

@@ -25,8 +25,17 @@ struct DecodingPlan {
 
     /// The plan for a generator: the last token of a sequence is never read, so that it may be one
     /// longer than what the generator takes.
+    ///
+    /// - Throws: `GenerationError.invalidSetting`, also for ids that the generator has no embedding for.
     init(_ settings: GenerationConfiguration, for generator: some Seq2SeqGenerator) throws {
         try self.init(settings, generator.tokenIDs, longest: generator.maxTokens + 1)
+        let known = 0..<generator.vocabularySize
+        for (name, ids) in [("decoderStartTokenID", [start]), ("eosTokenIDs", eos)] {
+            for id in ids where !known.contains(Int(id)) {
+                throw GenerationError.invalidSetting(
+                    name: name, value: "\(id)", expected: "ids below \(known.upperBound)")
+            }
+        }
     }
 
     private static func processors(

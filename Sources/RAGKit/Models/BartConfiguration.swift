@@ -57,7 +57,7 @@ public struct BartConfiguration: Sendable, Equatable {
         tieWordEmbeddings = try json.bool("tie_word_embeddings") ?? true
         initStd = try reader.positive("init_std", default: initStd)
         func id(_ key: String, _ value: Int32) throws -> Int32 {
-            Int32(try reader.size(key, default: Int(value), atLeast: 0))
+            try reader.tokenID(key, default: value, below: vocabSize)
         }
         tokenIDs.bos = try id("bos_token_id", 0)
         tokenIDs.eos = try id("eos_token_id", tokenIDs.eos)

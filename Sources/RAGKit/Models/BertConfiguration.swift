@@ -38,7 +38,7 @@ public struct BertConfiguration: Sendable, Equatable {
             "max_position_embeddings", default: maxPositionEmbeddings)
         typeVocabSize = try reader.size("type_vocab_size", default: typeVocabSize)
         layerNormEps = try reader.positive("layer_norm_eps", default: layerNormEps)
-        padTokenID = Int32(try reader.size("pad_token_id", default: Int(padTokenID), atLeast: 0))
+        padTokenID = try reader.tokenID("pad_token_id", default: padTokenID, below: vocabSize)
         initializerRange = try reader.positive("initializer_range", default: initializerRange)
         try reader.checkHeads(numAttentionHeads, divide: hiddenSize, key: "num_attention_heads")
         let positions = try json.string("position_embedding_type") ?? "absolute"

@@ -24,6 +24,16 @@ struct ConfigurationReader {
         return value
     }
 
+    /// The id of a token, which the vocabulary must have.
+    func tokenID(_ key: String, default value: Int32, below vocabSize: Int) throws -> Int32 {
+        let id = try size(key, default: Int(value), atLeast: 0)
+        guard id < vocabSize else {
+            throw ConfigurationError.unsupported(
+                key: key, value: "\(id)", expected: "an id below vocab_size, \(vocabSize)")
+        }
+        return Int32(id)
+    }
+
     /// A dropout rate, from 0 up to but not including 1.
     func rate(_ key: String, default value: Float) throws -> Float {
         let rate = Float(try json.double(key) ?? Double(value))

@@ -96,20 +96,14 @@ public struct T5Configuration: Sendable, Equatable {
     }
 
     private mutating func readTokenIDs(_ reader: ConfigurationReader) throws {
-        func id(_ key: String, _ found: Int) throws -> Int32 {
-            guard found < vocabSize else {
-                throw ConfigurationError.unsupported(
-                    key: key, value: "\(found)", expected: "an id below vocab_size, \(vocabSize)")
-            }
-            return Int32(found)
+        func id(_ key: String, _ value: Int32) throws -> Int32 {
+            try reader.tokenID(key, default: value, below: vocabSize)
         }
-        func id(_ key: String, default value: Int32) throws -> Int32 {
-            try id(key, reader.size(key, default: Int(value), atLeast: 0))
-        }
-        tokenIDs.eos = try id("eos_token_id", default: tokenIDs.eos)
-        tokenIDs.pad = try id("pad_token_id", default: tokenIDs.pad)
+        tokenIDs.eos = try id("eos_token_id", tokenIDs.eos)
+        tokenIDs.pad = try id("pad_token_id", tokenIDs.pad)
         let start = "decoder_start_token_id"
-        tokenIDs.decoderStart = try id(start, reader.size(start, atLeast: 0))
+        _ = try reader.size(start, atLeast: 0)  // must be there
+        tokenIDs.decoderStart = try id(start, 0)
     }
 
     /// The settings as `config.json`, laid over what was read.

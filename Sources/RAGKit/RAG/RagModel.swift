@@ -130,6 +130,8 @@ public enum RagError: Error, Equatable, CustomStringConvertible {
     case countMismatch(what: String, expected: Int, found: Int)
     /// A question without words.
     case emptyQuestion(index: Int)
+    /// A question for training whose end would not be read.
+    case longQuestion(index: Int, tokens: Int, limit: Int)
     /// A target without tokens.
     case emptyTarget(index: Int)
     /// A part that cannot be written as a Hugging Face model.
@@ -155,6 +157,9 @@ public enum RagError: Error, Equatable, CustomStringConvertible {
             "\(what): expected \(expected), one for each question, found \(found)"
         case .emptyQuestion(let index):
             "question \(index) is empty"
+        case .longQuestion(let index, let tokens, let limit):
+            "question \(index) has \(tokens) tokens, of which only \(limit) would be read: shorten it, "
+                + "or raise `configuration.maxQuestionLength` as far as its encoder goes"
         case .emptyTarget(let index):
             "target \(index) is empty"
         case .notSavable(let part):

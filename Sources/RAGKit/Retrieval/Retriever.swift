@@ -106,6 +106,8 @@ public enum RetrievalError: Error, Equatable, CustomStringConvertible {
     case invalidCount(Int)
     /// The index has another number of vectors than the knowledge base has passages.
     case countMismatch(passages: Int, vectors: Int)
+    /// Training wants more documents for a question than the knowledge base has passages.
+    case tooFewPassages(wanted: Int, found: Int)
     /// There is no passage for a query: all are excluded, or there are none.
     case noPassages(query: Int)
     /// The retriever returned something that its promise excludes.
@@ -123,6 +125,9 @@ public enum RetrievalError: Error, Equatable, CustomStringConvertible {
         case .countMismatch(let passages, let vectors):
             "the index has \(vectors) vectors for \(passages) passages: make it anew from this "
                 + "knowledge base"
+        case .tooFewPassages(let wanted, let found):
+            "\(wanted) documents are wanted for each question, and the knowledge base has \(found) "
+                + "passages: set `configuration.nDocs` to at most \(found), or add passages"
         case .noPassages(let query):
             "there is no passage for query \(query): all are excluded, or there are none; exclude "
                 + "fewer, or let the candidates hold the null document"

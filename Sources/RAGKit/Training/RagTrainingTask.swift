@@ -20,7 +20,8 @@ public final class RagTrainingTask: TrainingTask {
     ///   - refresh: when the index is made anew; needs a context encoder and a
     ///     `RefreshableRetriever` unless it is `.never`.
     ///   - store: where index versions are kept.
-    /// - Throws: `TrainingError.notRefreshable`, or `RagError.missingCall`.
+    /// - Throws: `TrainingError.notRefreshable`, or `RagError` or `RetrievalError` naming what cannot
+    ///   work, such as a missing call or a knowledge base without enough passages.
     public init(
         _ rag: RagModel, validation: [RagExample] = [], evaluator: RagEvaluator = RagEvaluator(),
         refresh: RefreshSchedule = .never, store: IndexVersionStore? = nil
@@ -41,9 +42,31 @@ public final class RagTrainingTask: TrainingTask {
         if let dense = rag.retriever as? any RefreshableRetriever {
             let (index, base) = (dense.version.index, dense.knowledgeBase)
             guard base.count > 0 else { throw RagError.noPassages(question: "any question") }
+            let wanted = rag.configuration.nDocs
+            guard base.count >= wanted else {
+                throw RetrievalError.tooFewPassages(wanted: wanted, found: base.count)
+            }
             guard index.dimension == rag.questionEncoder.dimension else {
                 throw RetrievalError.dimensionMismatch(
                     expected: index.dimension, found: rag.questionEncoder.dimension)
+            }
+        }
+    }
+
+    /// - Throws: `RagError` with the number of the first example, from 0, whose question or answer is
+    ///   empty, or whose question is longer than `configuration.maxQuestionLength`.
+    public func validate(_ examples: [RagExample]) throws {
+        let limit = min(rag.configuration.maxQuestionLength, rag.questionEncoder.maxTokens)
+        for (index, example) in examples.enumerated() {
+            guard example.question.contains(where: { !$0.isWhitespace }) else {
+                throw RagError.emptyQuestion(index: index)
+            }
+            guard example.answers.first?.contains(where: { !$0.isWhitespace }) == true else {
+                throw RagError.emptyTarget(index: index)
+            }
+            let count = rag.questionTokenizer.encode(example.question).ids.count
+            guard count <= limit else {
+                throw RagError.longQuestion(index: index, tokens: count, limit: limit)
             }
         }
     }

@@ -41,6 +41,7 @@ public final class Trainer<Task: TrainingTask> {
         try arguments.validate()
         guard !examples.isEmpty else { throw TrainingError.noExamples }
         try task.validate()
+        try task.validate(examples)
         for word in arguments.frozen where task.model.freeze(where: { $0.contains(word) }) == 0 {
             throw TrainingError.nothingFrozen(word)
         }

@@ -31,6 +31,9 @@ public protocol TrainingTask: AnyObject {
     /// Stops before training when something cannot work. The default finds nothing.
     func validate() throws
 
+    /// Stops before training when an example cannot be used. The default finds nothing.
+    func validate(_ examples: [Example]) throws
+
     /// Writes the model into a directory that exists. The default writes nothing.
     func save(in directory: URL) throws
 }
@@ -39,6 +42,7 @@ extension TrainingTask {
     public func evaluate() async throws -> [String: Double] { [:] }
     public func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshReport? { nil }
     public func validate() throws {}
+    public func validate(_ examples: [Example]) throws {}
     public func save(in directory: URL) throws {}
 }
 

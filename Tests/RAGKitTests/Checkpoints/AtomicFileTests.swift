@@ -188,6 +188,16 @@ func withFailingDisk(
         }
     }
 
+    /// Somebody on a network may cut the file off in place: a copy does not see it.
+    @Test func copiesOutliveTruncation() throws {
+        let folder = try TemporaryDirectory()
+        let bytes = (0..<10_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+        let url = try folder.write(bytes, to: "file")
+        let file = try MappedFile(contentsOf: url, access: .copied)
+        #expect(truncate(url.path, 10) == 0)
+        #expect(file.bytes.elementsEqual(bytes))
+    }
+
     @Test func refusesWhatIsNoFile() throws {
         let folder = try TemporaryDirectory()
         #expect(throws: FileError.notAFile(path: folder.url.path)) {

@@ -102,7 +102,7 @@ private let attacks: [Attack] = [
         says: "'b' leaves a hole"),
     Attack("hole at the start", "{\(tensor("a", "[2]", 1, 3))}", data: 3, says: "hole"),
     Attack("descending", "{\(tensor("a", "[2]", 2, 0))}", data: 2, says: "'a' ends at 0, before"),
-    Attack("negative offset", "{\(tensor("a", "[2]", -2, 0))}", data: 2, says: "negative"),
+    Attack("negative offset", "{\(tensor("a", "[2]", -2, 0))}", data: 2, says: "'a': negative"),
     Attack("beyond the end", "{\(tensor("a", "[8]", 0, 8))}", data: 4, says: "'a' ends at"),
     Attack("trailing bytes", "{\(tensor("a", "[2]", 0, 2))}", data: 3, says: "1 bytes follow"),
     Attack("trailing bytes alone", "{}", data: 1, says: "1 bytes follow"),
@@ -120,7 +120,9 @@ private let attacks: [Attack] = [
     Attack("exponent", "{\(tensor("a", "[1e0]", 0, 1))}", data: 1, says: "whole number"),
     Attack("text as dimension", "{\(tensor("a", "[\"1\"]", 0, 1))}", data: 1, says: "whole"),
     Attack("leading zero", "{\(tensor("a", "[01]", 0, 1))}", data: 1, says: "begin with 0"),
-    Attack("2^63", "{\(tensor("a", "[9223372036854775808]", 0, 1))}", data: 1, says: "2^63"),
+    Attack(
+        "2^63", "{\(tensor("a", "[9223372036854775808]", 0, 1))}", data: 1,
+        says: "'a': expected a whole number below 2^63"),
     Attack(
         "many dimensions",
         "{\(tensor("a", "[1" + String(repeating: ",1", count: 64) + "]", 0, 1))}",
@@ -142,13 +144,14 @@ private let attacks: [Attack] = [
     Attack(
         "duplicate dtype",
         #"{"a":{"dtype":"U8","dtype":"I8","shape":[1],"data_offsets":[0,1]}}"#, data: 1,
-        says: "'dtype' is there twice"),
+        says: "'a': 'dtype' is there twice"),
     Attack(
         "duplicate metadata", #"{"__metadata__":{"k":"1","k":"2"}}"#, says: "'k' is there twice"),
     Attack(
         "two metadata", #"{"__metadata__":{},"__metadata__":{}}"#, says: "is there twice"),
     Attack("metadata is a number", #"{"__metadata__":{"k":1}}"#, says: "expected a string"),
-    Attack("unknown key", #"{"a":{"dtype":"U8","strides":[1]}}"#, says: "'strides'"),
+    Attack(
+        "unknown key", #"{"a":{"dtype":"U8","strides":[1]}}"#, says: "'a': unknown key 'strides'"),
 ]
 
 @Suite struct SafetensorsFileTests {

@@ -101,6 +101,12 @@ private let attacks: [CraftedFile] = [
         $0.entries[2].claimedSize = .max
         $0.entries[2].extra = [1, 0, 16, 0] + [UInt8](repeating: 0xFF, count: 16)
     },
+    crafted("zip64 field of 40 GB", says: "a size or place of 40000000000") {
+        $0.entries[2].claimedSize = .max
+        $0.entries[2].extra =
+            [1, 0, 16, 0] + ZipWriter.little(UInt64(40_000_000_000))
+            + ZipWriter.little(UInt64(40_000_000_000))
+    },
     crafted("zip64 fields that differ", says: "claims 24 bytes and stores 23") {
         $0.entries[2].claimedSize = .max
         $0.entries[2].extra =

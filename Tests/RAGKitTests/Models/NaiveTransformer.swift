@@ -27,7 +27,8 @@ struct NaiveTransformer {
             let heads = attention(projected, own, heads: config.numAttentionHeads)
             let attended = linear(heads, layer + "attention.output.dense")
             hidden = norm(sum(attended, hidden), layer + "attention.output.LayerNorm", epsilon)
-            let inner = linear(hidden, layer + "intermediate.dense").map(Naive.gelu)
+            let inner = linear(hidden, layer + "intermediate.dense")
+                .map { activated($0, config.hiddenAct) }
             let output = linear(inner, layer + "output.dense")
             hidden = norm(sum(output, hidden), layer + "output.LayerNorm", epsilon)
         }
@@ -40,7 +41,7 @@ struct NaiveTransformer {
         for layer in (0..<config.encoder.layers).map({ "model.encoder.layers.\($0)." }) {
             hidden = bartAttention(
                 layer + "self_attn", hidden, hidden, own, heads: config.encoder.heads)
-            hidden = bartFeedForward(layer, hidden)
+            hidden = bartFeedForward(layer, hidden, config.activationFunction)
         }
         return hidden
     }
@@ -58,7 +59,7 @@ struct NaiveTransformer {
                 layer + "self_attn", hidden, hidden, own, heads: config.decoder.heads, causal: true)
             hidden = bartAttention(
                 layer + "encoder_attn", hidden, memory, cross, heads: config.decoder.heads)
-            hidden = bartFeedForward(layer, hidden)
+            hidden = bartFeedForward(layer, hidden, config.activationFunction)
         }
         return hidden
     }
@@ -85,9 +86,19 @@ struct NaiveTransformer {
         return norm(sum(output, hidden), name + "_layer_norm", 1e-5)
     }
 
-    private func bartFeedForward(_ layer: String, _ hidden: [Double]) -> [Double] {
-        let inner = linear(hidden, layer + "fc1").map(Naive.gelu)
+    private func bartFeedForward(
+        _ layer: String, _ hidden: [Double], _ activation: Activation
+    ) -> [Double] {
+        let inner = linear(hidden, layer + "fc1").map { activated($0, activation) }
         return norm(sum(linear(inner, layer + "fc2"), hidden), layer + "final_layer_norm", 1e-5)
+    }
+
+    private func activated(_ x: Double, _ activation: Activation) -> Double {
+        switch activation {
+        case .relu: max(x, 0)
+        case .geluTanh: Naive.geluTanh(x)
+        default: Naive.gelu(x)
+        }
     }
 
     private func weight(_ name: String) -> [Double] { weights[name] ?? [] }

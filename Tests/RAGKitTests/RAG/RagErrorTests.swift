@@ -114,6 +114,16 @@ import Testing
         await expect("no retriever") { _ = try RagTrainingTask(model) }
     }
 
+    /// Answering reads what there is; training with fewer than it is set to is a mistake.
+    @Test func fewerPassagesThanDocumentsAskedFor() async throws {
+        let model = try TinyRag.model()
+        model.configuration.nDocs = TinyRag.passages.count + 1
+        await expect("7 documents", "6 passages", "nDocs") { _ = try RagTrainingTask(model) }
+        #expect(try await model.answer(["why"])[0].sources.count == TinyRag.passages.count)
+        model.configuration.nDocs = TinyRag.passages.count
+        _ = try RagTrainingTask(model)
+    }
+
     @Test func refreshAskedOfWhatCannot() async throws {
         struct Fixed: Retriever {
             var needs: QueryNeeds { .text }

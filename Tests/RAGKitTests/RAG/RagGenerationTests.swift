@@ -234,7 +234,8 @@ import Testing
             let model = try TinyRag.model(kind)
             for change in [
                 { $0.numBeams = 0 }, { $0.numReturnSequences = 0 }, { $0.maxLength = 0 },
-                { $0.repetitionPenalty = -1 },
+                { $0.repetitionPenalty = -1 }, { $0.decoderStartTokenID = 1 << 20 },
+                { $0.eosTokenIDs = [2, 1 << 20] },
             ] as [(inout GenerationConfiguration) -> Void] {
                 await #expect(throws: GenerationError.self) {
                     _ = try await model.generate(TinyRag.questions, generation: generation(change))

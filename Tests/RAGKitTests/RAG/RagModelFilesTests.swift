@@ -76,6 +76,36 @@ import Testing
         #expect(try await found.generate(questions) == ids)
     }
 
+    /// A file that is there is replaced, never written into: a second name of it keeps what it had.
+    @Test func nothingIsWrittenInPlace() throws {
+        let place = try TemporaryDirectory()
+        let folder = place.file("model")
+        try TinyRag.model(seed: 1).save(to: folder)
+        let names = try FileManager.default.subpathsOfDirectory(atPath: folder.path)
+            .filter { $0.contains(".") }  // folders have no ending
+        #expect(names.count > 8)
+        let before = try names.enumerated().map { index, name in
+            let url = folder.appendingPathComponent(name)
+            #expect(link(url.path, place.file("\(index)").path) == 0, "\(name)")
+            return try Data(contentsOf: url)
+        }
+        try TinyRag.model(seed: 2).saveFiles(in: folder)
+        for (index, name) in names.enumerated() {
+            let second = place.file("\(index)")
+            #expect(try Data(contentsOf: second) == before[index], "\(name)")
+            #expect(
+                number(second) != number(folder.appendingPathComponent(name)),
+                "\(name) is the same file as before")
+        }
+    }
+
+    /// The number by which the file system knows a file, whatever its names.
+    private func number(_ url: URL) -> UInt64 {
+        var status = stat()
+        #expect(lstat(url.path, &status) == 0)
+        return UInt64(status.st_ino)
+    }
+
     /// Keys that only others know survive, and an emptied prefix stays empty.
     @Test func configurationsKeepWhatOthersWrote() throws {
         var json = try JSONValue(

@@ -63,6 +63,12 @@ import Testing
         Bad("bpe", #""ab": 2"#, #""ab": 4294967297"#, says: "whole number from 0"),
         Bad("bpe", #"{"a": 0, "b": 1, "ab": 2, "<|endoftext|>": 3}"#, "{}", says: "is empty"),
         Bad(
+            "bert", #"{"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "a": 3}"#, "{}", says: "is empty"),
+        Bad(
+            "unigram",
+            "[[\"<pad>\", 0], [\"</s>\", 0],\n[\"<unk>\", 0], [\"▁a\", -1.5]]", "[]",
+            says: "is empty"),
+        Bad(
             "bpe", #""fuse_unk""#, #""continuing_subword_prefix": "long", "fuse_unk""#,
             says: "model of type BPE: 'continuing_subword_prefix'"),
         Bad("bpe", #""dropout": null"#, #""dropout": 0.5"#, says: "'dropout' is 0.5"),

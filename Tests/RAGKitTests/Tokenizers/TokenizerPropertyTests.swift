@@ -8,10 +8,17 @@ import Testing
         try loadTokenizer(from: TokenizerFixtures.own.appendingPathComponent(name))
     }
 
+    /// How many random strings there are for each of 20 seeds: 100,000 in all, fewer in debug mode.
+    #if DEBUG
+        private static let strings = 200
+    #else
+        private static let strings = 5000
+    #endif
+
     @Test(arguments: 0..<UInt64(20)) func byteLevelTextComesBack(seed: UInt64) throws {
         let tokenizer = try own("bpe-bart")
         var generator = TokenizerTestGenerator(state: seed)
-        for _ in 0..<200 {
+        for _ in 0..<Self.strings {
             let text = generator.string(upTo: 60)
             let ids = tokenizer.ids(of: text)
             let decoded = tokenizer.decode(ids, skippingSpecialTokens: false, cleaningUp: false)
@@ -24,7 +31,7 @@ import Testing
     @Test(arguments: 0..<UInt64(20)) func decodedWordPieceTextKeepsItsIDs(seed: UInt64) throws {
         let tokenizer = try own("wordpiece-uncased")
         var generator = TokenizerTestGenerator(state: seed)
-        for _ in 0..<200 {
+        for _ in 0..<Self.strings {
             let ids = tokenizer.ids(of: generator.string(upTo: 40))
             guard let unk = tokenizer.specialTokens.unk, !ids.contains(unk) else { continue }
             let text = tokenizer.decode(ids, skippingSpecialTokens: false, cleaningUp: false)

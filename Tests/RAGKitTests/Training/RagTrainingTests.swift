@@ -183,12 +183,28 @@ import Testing
         }
     }
 
-    /// An example without an answer is an error that says so.
-    @Test func examplesWithoutAnswers() async throws {
-        let trainer = try Trainer(
-            RagTrainingTask(TinyRag.model()),
-            examples: [RagExample(question: "why", answers: [])], arguments: arguments { _ in })
-        await #expect(throws: RagError.emptyTarget(index: 0)) { _ = try await trainer.fit() }
+    /// An example that cannot be used is an error before the first step, with its number.
+    @Test func examplesThatCannotBeUsed() throws {
+        let model = try TinyRag.model()
+        let task = try RagTrainingTask(model)
+        let long = String(repeating: "salt ", count: 200)
+        for (example, expected) in [
+            (RagExample(question: "why", answers: []), RagError.emptyTarget(index: 1)),
+            (RagExample(question: "why", answers: [" "]), .emptyTarget(index: 1)),
+            (RagExample(question: " \t", answers: ["x"]), .emptyQuestion(index: 1)),
+            (
+                RagExample(question: long, answers: ["x"]),
+                .longQuestion(
+                    index: 1, tokens: model.questionTokenizer.encode(long).ids.count, limit: 64)
+            ),
+        ] as [(RagExample, RagError)] {
+            #expect(throws: expected) {
+                _ = try Trainer(
+                    task, examples: [TinyRag.examples[0], example], arguments: arguments { _ in })
+            }
+        }
+        // Answers are given all the same, from the beginning of the question.
+        #expect(try model.questionTokens([long]).lengths == [64])
     }
 
     // MARK: In-batch negatives
