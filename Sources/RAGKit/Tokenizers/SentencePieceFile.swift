@@ -104,7 +104,6 @@ struct SentencePieceFile {
 
     private mutating func readTrainerSettings(_ range: Range<Int>) throws {
         var reader = ProtobufReader(bytes, in: range)
-        var (modelType, unknown) = (modelType, unknown)
         try reader.forEachField { number, value, offset in
             switch number {
             case 3: modelType = try self.number(value, offset)
@@ -112,7 +111,6 @@ struct SentencePieceFile {
             default: break
             }
         }
-        (self.modelType, self.unknown) = (modelType, unknown)
     }
 
     private mutating func readNormalizer(_ range: Range<Int>) throws {
