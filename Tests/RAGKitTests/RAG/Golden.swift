@@ -82,7 +82,7 @@ struct Golden: Sendable, CustomTestStringConvertible {
 
     /// The model with a retriever over the reference's own vectors, in `.huggingFace` compatibility.
     func model(_ kind: Marginalization, endToEnd: Bool) throws -> RagModel {
-        let model = try checkpoint()
+        let model = try RagModel(contentsOf: folder.appendingPathComponent("rag"))
         model.configuration.marginalization = kind
         model.configuration.compatibility = .huggingFace
         model.configuration.maxQuestionLength = 64
