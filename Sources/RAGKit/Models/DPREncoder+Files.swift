@@ -64,7 +64,9 @@ func configurationFile(in directory: URL) throws -> JSONValue {
     let file = directory.appendingPathComponent("config.json")
     guard FileManager.default.fileExists(atPath: file.path) else {
         throw CheckpointError.missingFile(
-            file: file.path, advice: "a model directory holds config.json and model.safetensors")
+            file: file.path,
+            advice: "a model directory holds config.json and model.safetensors or pytorch_model.bin"
+        )
     }
     return try JSONValue(contentsOf: file)
 }

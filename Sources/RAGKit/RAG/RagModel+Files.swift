@@ -29,8 +29,7 @@ extension RagModel {
             questionEncoder: makeTextEncoder(.question, encoderJSON),
             questionTokenizer: loadTokenizer(
                 from: directory.appendingPathComponent("question_encoder_tokenizer")),
-            generator: makeGenerator(
-                generatorJSON, hasHead: weights.names.contains { $0.hasSuffix(headName) }),
+            generator: makeGenerator(generatorJSON, partOf: weights),
             generatorTokenizer: loadTokenizer(
                 from: directory.appendingPathComponent("generator_tokenizer")),
             configuration: RagConfiguration(json: json))
@@ -174,11 +173,15 @@ func generationFile(in directory: URL) -> URL {
 /// What makes a generator's logits, where it is not the embedding matrix.
 private let headName = "lm_head.weight"
 
-/// A generator for the configuration found under a RAG config's `generator`.
+/// A generator for the configuration found under a RAG config's `generator`, or standing alone.
 ///
-/// - Parameter hasHead: whether the checkpoint has a matrix for the logits. Without one the
-///   embedding matrix makes them, as in the reference, even if the configuration ties nothing.
-func makeGenerator(_ json: JSONValue, hasHead: Bool = true) throws -> any Seq2SeqGenerator {
+/// - Parameter checkpoint: the weights of the RAG model that it is part of. Where these hold no
+///   matrix for the logits the embedding matrix makes them, as in the reference, even if the
+///   generator's configuration ties nothing.
+func makeGenerator(
+    _ json: JSONValue, partOf checkpoint: ModelWeights? = nil
+) throws -> any Seq2SeqGenerator {
+    let hasHead = checkpoint?.names.contains { $0.hasSuffix(headName) } ?? true
     let type = try json.string("model_type") ?? ""
     switch type {
     case "bart":

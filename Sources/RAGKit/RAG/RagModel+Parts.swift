@@ -81,9 +81,11 @@ extension RagModel {
 ///
 /// - Throws: `CheckpointError` naming every tensor that does not fit, or a configuration error.
 public func loadGenerator(from directory: URL) throws -> any Seq2SeqGenerator {
-    let generator = try makeGenerator(generatorConfiguration(in: directory))
     let isPart = try configurationFile(in: directory).string("model_type") == "rag"
-    let weights = try ModelWeights(directory: directory).laidOut(
+    let whole = try ModelWeights(directory: directory)
+    let generator = try makeGenerator(
+        generatorConfiguration(in: directory), partOf: isPart ? whole : nil)
+    let weights = try whole.laidOut(
         for: generator,
         [
             WeightLayout(inFile: "", inModel: ""),

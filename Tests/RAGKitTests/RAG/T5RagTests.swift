@@ -75,6 +75,9 @@ import Testing
         #expect(
             again.namedValues().contains { $0.name == name } == !(isTied || isShared),
             "a shared matrix is one parameter")
+        let alone = try loadGenerator(from: folder).projection
+        expectIdentical(alone.weight, expected.weight, "the generator by itself")
+        #expect(alone.scale == expected.scale)
         again.retriever = model.retriever
         let ids = try await model.generate(TinyRag.questions)
         #expect(try await again.generate(TinyRag.questions) == ids)
