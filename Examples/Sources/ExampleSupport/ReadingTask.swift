@@ -21,9 +21,9 @@ public final class ReadingTask: TrainingTask {
 
     /// Questions, each with its passage and answer.
     public struct Texts: Sendable {
-        var questions: [String] = []
-        var passages: [Passage] = []
-        var answers: [String] = []
+        public internal(set) var questions: [String] = []
+        public internal(set) var passages: [Passage] = []
+        public internal(set) var answers: [String] = []
 
         mutating func append(_ question: String, _ passage: Passage, _ answer: String) {
             questions.append(question)

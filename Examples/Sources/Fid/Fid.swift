@@ -23,6 +23,9 @@ struct Fid: AsyncParsableCommand {
     @Option(help: "The almanac's directory.")
     var dataDir: String
 
+    @Option(help: "Kinds of things to ask about, comma-separated; a reader of few learns sooner.")
+    var kinds = "element,country"
+
     @Option(help: "How many passages are read for a question.")
     var nDocs = 5
 

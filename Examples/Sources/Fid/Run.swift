@@ -1,3 +1,4 @@
+import ArgumentParser
 import ExampleSupport
 import Foundation
 import RAGKit
@@ -13,8 +14,9 @@ struct Run {
         let documents = try PassageReader(format: .tsv)
             .read(directory.appendingPathComponent("passages.tsv")).documents
         let base = try KnowledgeBase(documents: documents, splitter: PassageSplitter())
-        let training = almanac.questions.map(\.example)
-        let all = try RagExample.read(jsonLines: directory.appendingPathComponent("test.jsonl"))
+        let questions = try chosen(almanac)
+        let training = questions.map(\.example)
+        let all = try chosen(Almanac(directory: directory, split: "test")).map(\.example)
         let test = options.nTest < 0 ? all : Array(all.prefix(options.nTest))
 
         let (model, context, tokenizer) = try makeScratchModel(
@@ -23,7 +25,7 @@ struct Run {
                 + training.flatMap { [$0.question] + $0.answers },
             vocabularySize: 8000, dropout: 0, seed: options.seed)
         model.configuration.nDocs = options.nDocs
-        try await warmUp(model, context, tokenizer, almanac, documents.map(\.text))
+        try await warmUp(model, context, tokenizer, almanac, questions, documents.map(\.text))
         note("encoding \(base.count) passages")
         model.retriever = try DenseRetriever(
             base, vectors: PassageEncoder(tokenizer: tokenizer).encode(base, with: context))
@@ -45,10 +47,22 @@ struct Run {
         show(rows, seconds: Date().timeIntervalSince(start))
     }
 
-    /// Teaches the encoders to find a question's passage, and the generator to read one.
+    /// The questions about the kinds asked for.
+    private func chosen(_ almanac: Almanac) throws -> [Almanac.Question] {
+        let wanted = Set(options.kinds.split(separator: ",").map(String.init))
+        let known = Set(almanac.things.map(\.kind))
+        guard !wanted.isEmpty, wanted.isSubset(of: known) else {
+            throw ValidationError(
+                "--kinds '\(options.kinds)': the kinds are \(known.sorted().joined(separator: ", "))")
+        }
+        return almanac.questions.filter { wanted.contains(almanac.things[$0.thing].kind) }
+    }
+
+    /// Teaches the encoders to find a question's passage, and the generator to read: one passage, and
+    /// several as fusion-in-decoder does.
     private func warmUp(
         _ model: RagModel, _ context: any TextEncoder, _ tokenizer: any Tokenizer,
-        _ almanac: Almanac, _ texts: [String]
+        _ almanac: Almanac, _ questions: [Almanac.Question], _ texts: [String]
     ) async throws {
         var arguments = TrainingArguments()
         arguments.trainBatchSize = options.warmupBatchSize
@@ -56,8 +70,10 @@ struct Run {
         arguments.learningRate = options.warmupLearningRate / 2
         arguments.maxSteps = options.warmupRetrieverSteps
         var random = SeededGenerator(seed: options.seed)
+        let asked = Set(questions.map(\.thing))
         let pairs = almanac.pairs(
-            options.warmupRetrieverSteps * options.warmupBatchSize, using: &random)
+            options.warmupRetrieverSteps * options.warmupBatchSize, using: &random
+        ) { asked.contains($0.thing) }
         let encoders = try Trainer(
             InBatchNegativesTask(
                 questionEncoder: model.questionEncoder, questionTokenizer: model.questionTokenizer,
@@ -70,12 +86,13 @@ struct Run {
         arguments.warmupSteps = min(100, options.warmupReaderSteps / 10)
         arguments.maxSteps = options.warmupReaderSteps
         let words = Set(texts.flatMap { $0.split(separator: " ").map(String.init) })
+        let reading = ReadingTask(
+            model, almanac: almanac, words: words.sorted(),
+            copyingSteps: options.warmupReaderSteps * 3 / 20,
+            growingSteps: options.warmupReaderSteps * 2 / 5, seed: options.seed)
         let reader = try Trainer(
-            ReadingTask(
-                model, almanac: almanac, words: words.sorted(),
-                copyingSteps: options.warmupReaderSteps / 5,
-                growingSteps: options.warmupReaderSteps * 2 / 5, seed: options.seed),
-            examples: almanac.questions.map { .rewritable($0) }, arguments: arguments)
+            FusionReadingTask(reading, FusionInDecoder(rag: model)),
+            examples: questions.map { .rewritable($0) }, arguments: arguments)
         reader.callbacks = [ProgressBar("warm-up, reader")]
         _ = try await reader.fit()
     }
@@ -87,6 +104,8 @@ struct Run {
         arguments.learningRate = options.learningRate
         arguments.maxSteps = options.maxSteps
         arguments.trainBatchSize = options.trainBatchSize
+        // The retriever is the same for both.
+        if task is RagTrainingTask { arguments.frozen = ["question_encoder"] }
         arguments.seed = options.seed
         let trainer = try Trainer(task, examples: examples, arguments: arguments)
         trainer.callbacks = [ProgressBar(title)]

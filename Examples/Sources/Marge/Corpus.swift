@@ -132,7 +132,7 @@ struct Corpus {
             vectors.rows(stride(from: wording, to: vectors.dim(0), by: 2).map { Int32($0) })
         }
         let nearest = [0, 1].map {
-            halves[$0].matmul(halves[1 - $0], otherTransposed: true).maxIndices()
+            RelevanceScorer.cosine.allScores(halves[$0], halves[1 - $0]).maxIndices()
         }
         return (0..<vectors.dim(0)).map { nearest[$0 % 2][$0 / 2] == Int32($0 / 2) }
     }

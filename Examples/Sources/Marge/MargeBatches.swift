@@ -30,7 +30,7 @@ struct MargeBatcher: Sendable {
     ///
     /// - Parameters:
     ///   - documents: in the order of the vectors.
-    ///   - vectors: of unit length, `[documents, width]`.
+    ///   - vectors: `[documents, width]`, compared by their cosines.
     func batches(
         _ documents: [Document], vectors: Tensor, using generator: inout some RandomNumberGenerator
     ) -> [MargeBatch] {
@@ -40,7 +40,7 @@ struct MargeBatcher: Sendable {
             let rows = vectors.detached.rows(members.map { Int32($0) })
             var assembly = Assembly(
                 self, members.map { documents[$0].language },
-                relevance: rows.matmul(rows, otherTransposed: true).elements)
+                relevance: RelevanceScorer.cosine.allScores(rows, rows).elements)
             return assembly.batches(members.indices.shuffled(using: &generator)).map { batch in
                 MargeBatch(
                     targets: batch.targets.map { members[$0] },

@@ -28,7 +28,7 @@ struct MargeConfiguration: Sendable {
 /// Documents that were encoded: what the decoder reads, and what relevance compares.
 struct EncodedDocuments {
     let memory: EncoderMemory
-    /// Of unit length, `[documents, width]`.
+    /// `[documents, width]`.
     let vectors: Tensor
 }
 
@@ -144,7 +144,7 @@ final class MargeModel: Module {
     }
 
     private func firstStates(_ hidden: Tensor, _ documents: TokenBatch) -> Tensor {
-        hidden.rows(documents.offsets.dropLast().map { Int32($0) }).l2Normalized()
+        hidden.rows(documents.offsets.dropLast().map { Int32($0) })
     }
 
     /// Token vectors, scaled as in the paper below, and sinusoids of the positions.
@@ -157,13 +157,15 @@ final class MargeModel: Module {
     }
 }
 
-/// The cosines of targets with the documents each of them attends to, back to back.
+/// The relevance of the documents that each target attends to, back to back.
 ///
 /// - Parameters:
-///   - targets: of unit length, `[targets, width]`.
-///   - evidence: of unit length, `[documents, width]`.
+///   - targets: vectors, `[targets, width]`.
+///   - evidence: vectors, `[documents, width]`.
 func relevance(_ targets: Tensor, _ evidence: Tensor, attending attended: [[Int]]) -> Tensor {
-    let rows = attended.enumerated().flatMap { target, documents in documents.map { _ in target } }
-    return targets.rows(rows.map { Int32($0) })
-        .dotRows(evidence.rows(attended.flatMap { $0 }.map { Int32($0) }))
+    let all = RelevanceScorer.cosine.allScores(targets, evidence)
+    let pairs = attended.enumerated().flatMap { target, documents in
+        documents.map { Int32(target * evidence.dim(0) + $0) }
+    }
+    return all.reshaped([all.count, 1]).rows(pairs).reshaped([pairs.count])
 }

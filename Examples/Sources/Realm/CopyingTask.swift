@@ -35,35 +35,41 @@ public final class CopyingTask: TrainingTask {
         let context = ForwardContext.current
         var random = SeededGenerator(seed: context.seed &+ UInt64(context.step) &* 1_000_003)
         let sentences = 1 + max(0, 10 * context.step / steps - 3)
-        var result: (texts: [MaskedText], read: [Passage]) = ([], [])
-        for chunk in batch {
-            let salient = finders.flatMap { $0.spans(in: chunk.text) }
-            let plain = chunk.text.ranges(of: /\w+/)
-            // Some plain words as well, so that it is learnt to look at the place.
-            let isSalient = !salient.isEmpty && Int.random(in: 0..<10, using: &random) < 7
-            var all = Chunk.sentences(of: [chunk.source]).map(\.text)
-            guard let span = (isSalient ? salient : plain).randomElement(using: &random),
-                let place = all.firstIndex(of: chunk.text)
-            else { continue }
-            let new = (0..<Int.random(in: 1...2, using: &random))
-                .map { _ in words.randomElement(using: &random) ?? "" }.joined(separator: " ")
-            var changed = chunk
-            changed.text.replaceSubrange(span, with: new)
-            let first = changed.text.index(
-                changed.text.startIndex,
-                offsetBy: chunk.text[..<span.lowerBound].count)
-            let hidden = first..<changed.text.index(first, offsetBy: new.count)
-            guard let text = MaskedText(changed, hiding: [hidden], input: input) else { continue }
-            all[place] = changed.text
-            let start = Int.random(
-                in: max(0, place - sentences + 1)...max(0, min(place, all.count - sentences)),
-                using: &random)
-            changed.source.text = all[start...].prefix(sentences).joined(separator: " ")
-            result.texts.append(text)
-            result.read.append(changed.source)
+        let made = batch.compactMap { read($0, among: sentences, using: &random) }
+        guard !made.isEmpty else { throw RealmError.nothingToHide }
+        return (made.map(\.text), made.map(\.passage))
+    }
+
+    /// A chunk with a span hidden, and what is read to fill it in.
+    private func read(
+        _ chunk: Chunk, among sentences: Int, using random: inout SeededGenerator
+    ) -> (text: MaskedText, passage: Passage)? {
+        let salient = finders.flatMap { $0.spans(in: chunk.text) }
+        // Some plain words as well, so that it is learnt to look at the place.
+        let isSalient = !salient.isEmpty && Int.random(in: 0..<10, using: &random) < 7
+        let spans = isSalient ? salient : chunk.text.ranges(of: /\w+/)
+        guard let span = spans.randomElement(using: &random) else { return nil }
+        if Int.random(in: 0..<5, using: &random) == 0 {
+            return MaskedText(chunk, hiding: [span], input: input).map { ($0, .null) }
         }
-        guard !result.texts.isEmpty else { throw RealmError.nothingToHide }
-        return result
+        let new = (0..<Int.random(in: 1...2, using: &random))
+            .map { _ in words.randomElement(using: &random) ?? "" }.joined(separator: " ")
+        var changed = chunk
+        changed.text.replaceSubrange(span, with: new)
+        let first = changed.text.index(
+            changed.text.startIndex, offsetBy: chunk.text[..<span.lowerBound].count)
+        let hidden = first..<changed.text.index(first, offsetBy: new.count)
+        var all = Chunk.sentences(of: [chunk.source]).map(\.text)
+        guard let place = all.firstIndex(of: chunk.text),
+            let text = MaskedText(changed, hiding: [hidden], input: input)
+        else { return nil }
+        all[place] = changed.text
+        let start = Int.random(
+            in: max(0, place - sentences + 1)...max(0, min(place, all.count - sentences)),
+            using: &random)
+        var passage = chunk.source
+        passage.text = all[start...].prefix(sentences).joined(separator: " ")
+        return (text, passage)
     }
 
     public func loss(_ prepared: (texts: [MaskedText], read: [Passage])) throws -> TrainingLoss {

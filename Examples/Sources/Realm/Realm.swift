@@ -30,7 +30,7 @@ struct Realm: AsyncParsableCommand {
     @Option(help: "The width of encoders and reader.")
     var hiddenSize = 128
 
-    @Option(help: "The layers of encoders and reader.")
+    @Option(help: "The layers of the reader; encoders have one.")
     var layers = 2
 
     @Option(help: "The length of the vectors.")
@@ -45,7 +45,7 @@ struct Realm: AsyncParsableCommand {
     var scoreUse: ScoreUse = .token
 
     @Option(help: "Steps of the embedders on sentences and their passages.")
-    var ictSteps = 200
+    var ictSteps = 120
 
     @Option(help: "Steps of the reader on the passage a text was taken from.")
     var copySteps = 600

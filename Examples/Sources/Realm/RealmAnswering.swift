@@ -24,7 +24,10 @@ public final class RealmAnswering: TrainingTask {
     public var searcherBeam = 50
     /// How many passages are read.
     public var readerBeam = 5
+    /// The ids of passages that were looked at.
+    private var bodies: [PassageID: [Int32]] = [:]
 
+    /// Freezes the passages' embedder, as the index is.
     public init(
         _ realm: RealmModel, input: RealmInput, retriever: any Retriever, scorer: RelevanceScorer
     ) {
@@ -83,9 +86,16 @@ public final class RealmAnswering: TrainingTask {
     /// Which candidates hold an answer.
     public func holdingAnswer(_ prepared: Prepared, _ question: Int) -> [Int32] {
         (0..<prepared.candidates.documents).filter { document in
-            let ids = input.tokenizer.ids(of: prepared.candidates[question, document].passage.text)
+            let ids = body(of: prepared.candidates[question, document].passage)
             return prepared.answers[question].contains { !occurrences(of: $0, in: ids).isEmpty }
         }.map { Int32($0) }
+    }
+
+    private func body(of passage: Passage) -> [Int32] {
+        if let known = bodies[passage.id] { return known }
+        let ids = input.tokenizer.ids(of: passage.text)
+        bodies[passage.id] = ids
+        return ids
     }
 
     /// The score of every span of the first passages: what it is itself, and its passage's.

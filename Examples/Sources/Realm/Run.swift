@@ -50,6 +50,8 @@ struct Run {
         // With BERT's own 0.02 a model this small is slow to begin to copy from what it reads.
         var readerBert = bert
         readerBert.initializerRange = 0.08
+        // Which words two texts share takes one layer to see.
+        bert.numHiddenLayers = 1
         var embedder = RealmEmbedder.Configuration(bert: bert)
         embedder.projection = options.projection
         embedder.pooling = .mean
@@ -63,6 +65,8 @@ struct Run {
         addIdentity(to: realm.reader) {
             $0.contains(".attention.") || $0.contains(".transform.dense.")
         }
+        // Projected like this, passages that share words with a question are near it from the start.
+        addIdentity(to: realm.questions) { $0.contains("cls.dense.") }
         realm.passages.shareValues(of: realm.questions)
         input = try RealmInput(tokenizer: tokenizer, limit: bert.maxPositionEmbeddings)
         // Normalized vectors have products as large as they are long.
@@ -119,9 +123,15 @@ struct Run {
             questionEncoder: realm.questions, questionTokenizer: input.tokenizer,
             contextEncoder: realm.passages, contextTokenizer: input.tokenizer,
             temperature: Float(options.projection).squareRoot())
+        let pairs = clozePairs(passages, using: &random)
+        // Texts with hidden words are asked for under their titles.
+        let titled = pairs.map {
+            InBatchNegativesTask.Pair(
+                question: $0.passage.title + ": " + $0.question, passage: $0.passage)
+        }
         try await fit(
-            task, clozePairs(passages, using: &random), "warm start, embedders", options.ictSteps,
-            options.warmupLearningRate, batchSize: 48)
+            task, pairs + titled, "warm start, embedders", options.ictSteps,
+            options.warmupLearningRate, batchSize: 64)
     }
 
     private func startReader() async throws {
@@ -229,6 +239,22 @@ struct Run {
         _ rows: [(String, Filling)], _ before: (exactMatch: Double, found: Double),
         _ after: (exactMatch: Double, found: Double), seconds: Double
     ) {
+        guard !options.json else {
+            var result: JSONValue = ["seconds": .double(seconds)]
+            for (name, filling) in rows {
+                result[name.replacing(" ", with: "_")] = [
+                    "loss_without": .double(filling.without), "loss_with": .double(filling.with),
+                    "recall@5": .double(filling.found), "null_share": .double(filling.null),
+                ]
+            }
+            for (name, scores) in [("before", before), ("after", after)] {
+                result["questions_\(name)"] = [
+                    "em": .double(scores.exactMatch), "recall@5": .double(scores.found),
+                ]
+            }
+            print(result.text())
+            return
+        }
         print(
             table(
                 [

@@ -14,7 +14,7 @@ import Testing
                 shard: .random(in: 0..<3, using: &random),
                 language: .random(in: 0..<3, using: &random))
         }
-        let vectors = Tensor.randomNormal([count, 4], using: &random).l2Normalized()
+        let vectors = Tensor.randomNormal([count, 4], using: &random)
         var batcher = MargeBatcher()
         batcher.targetsPerBatch = .random(in: 1...6, using: &random)
         batcher.neighbours = .random(in: 1...3, using: &random)

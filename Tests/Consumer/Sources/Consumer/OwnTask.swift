@@ -92,7 +92,8 @@ func trainOwnModel() async throws -> [Double] {
     let task = HiddenWordTask(
         realm, tokenizer: tokenizer, retriever: WordRetriever(passages))
     var arguments = TrainingArguments()
-    arguments.maxSteps = 3
+    arguments.maxSteps = 40
     arguments.trainBatchSize = passages.count
+    arguments.learningRate = 1e-3
     return try await Trainer(task, examples: passages, arguments: arguments).fit().losses
 }

@@ -46,7 +46,8 @@ guard zip(slopes, expected).allSatisfy({ abs(Double($0) - $1) < 1e-5 }) else {
     fatalError("the gradient of softCapped is \(slopes), expected \(expected)")
 }
 let ownLosses = try await trainOwnModel()
-print("own model: ", ownLosses)
-guard ownLosses.count == 3, ownLosses.allSatisfy(\.isFinite), ownLosses[2] < ownLosses[0] else {
-    fatalError("three finite losses were expected, the last below the first")
+let (early, late) = (ownLosses.prefix(10).reduce(0, +) / 10, ownLosses.suffix(10).reduce(0, +) / 10)
+print("own model: ", early, late)
+guard ownLosses.count == 40, late < early - 0.1 else {
+    fatalError("the loss was expected to fall in forty steps: \(ownLosses)")
 }
