@@ -30,13 +30,13 @@ struct Fid: AsyncParsableCommand {
     var nDocs = 5
 
     @Option(help: "Warm-up steps of the encoders.")
-    var warmupRetrieverSteps = 100
+    var warmupRetrieverSteps = 250
 
     @Option(help: "Warm-up steps of the generator.")
-    var warmupReaderSteps = 800
+    var warmupReaderSteps = 1200
 
     @Option(help: "Questions in a step of either warm-up.")
-    var warmupBatchSize = 32
+    var warmupBatchSize = 24
 
     @Option(help: "The peak learning rate of the generator's warm-up; the encoders take half.")
     var warmupLearningRate = 1e-3

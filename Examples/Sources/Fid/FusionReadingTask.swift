@@ -10,7 +10,7 @@ final class FusionReadingTask: TrainingTask {
     private let reading: ReadingTask
     private let fusion: FusionInDecoder
     /// How many passages are read beside the right one.
-    private let others = 2
+    private let others = 1
 
     init(_ reading: ReadingTask, _ fusion: FusionInDecoder) {
         self.reading = reading
