@@ -1,6 +1,16 @@
 import Foundation
 import RAGKit
 
+/// Loads a RAG checkpoint, and says so if its weights change their type.
+public func openModel(_ directory: URL) throws -> RagModel {
+    let model = try RagModel(contentsOf: directory)
+    if !model.convertedTypes.isEmpty {
+        let types = model.convertedTypes.map { "\($0)" }.joined(separator: ", ")
+        note("weights in \(types) become Float32, and are saved as such")
+    }
+    return model
+}
+
 /// Where a model and what it reads lie.
 public struct ModelSource: Sendable {
     /// A RAG checkpoint.
@@ -21,7 +31,7 @@ public struct ModelSource: Sendable {
     ///
     /// - Throws: what names the file that is missing or does not fit.
     public func open(huggingFace: Bool) throws -> RagModel {
-        let model = try RagModel(contentsOf: self.model)
+        let model = try openModel(self.model)
         if let marginalization {
             model.configuration.marginalization = marginalization
             try model.loadGeneration(from: self.model)

@@ -53,7 +53,8 @@ struct Run {
         let known = Set(almanac.things.map(\.kind))
         guard !wanted.isEmpty, wanted.isSubset(of: known) else {
             throw ValidationError(
-                "--kinds '\(options.kinds)': the kinds are \(known.sorted().joined(separator: ", "))")
+                "--kinds '\(options.kinds)': the kinds are \(known.sorted().joined(separator: ", "))"
+            )
         }
         return almanac.questions.filter { wanted.contains(almanac.things[$0.thing].kind) }
     }

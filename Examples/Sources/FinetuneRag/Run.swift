@@ -116,7 +116,7 @@ struct Run {
             return (made.model, made.contextEncoder, made.contextTokenizer)
         }
         let path = URL(fileURLWithPath: options.model.modelNameOrPath ?? "")
-        let model = try RagModel(contentsOf: path)
+        let model = try openModel(path)
         if let name = options.model.contextEncoderName {
             let source = try model.loadContextEncoder(
                 from: URL(fileURLWithPath: name),

@@ -7,11 +7,19 @@ public struct RagExample: Sendable, Equatable {
     public var answers: [String]
     /// The passage that holds the answer, if it is known.
     public var goldPassage: PassageID?
+    /// The file and line it was read from, as `file:line`: what errors name. Examples are equal
+    /// whatever it is.
+    public var origin: String?
 
     public init(question: String, answers: [String], goldPassage: PassageID? = nil) {
         self.question = question
         self.answers = answers
         self.goldPassage = goldPassage
+    }
+
+    public static func == (one: RagExample, other: RagExample) -> Bool {
+        one.question == other.question && one.answers == other.answers
+            && one.goldPassage == other.goldPassage
     }
 }
 
@@ -60,7 +68,9 @@ extension RagExample {
                 throw DatasetError.invalidLine(
                     file: file.path, line: index + 1, reason: "an empty line")
             }
-            return RagExample(question: questions[index], answers: [answers[index]])
+            var example = RagExample(question: questions[index], answers: [answers[index]])
+            example.origin = "\(source.path):\(index + 1)"
+            return example
         }
     }
 
@@ -94,8 +104,10 @@ extension RagExample {
             case .int(let number)? where number >= 0: gold = number
             default: throw invalid("'id' must be the number of a passage")
             }
-            return RagExample(
+            var example = RagExample(
                 question: question, answers: answers, goldPassage: gold.map { PassageID($0) })
+            example.origin = "\(file.path):\(index + 1)"
+            return example
         }
         guard !examples.isEmpty else { throw DatasetError.empty(file: file.path) }
         return examples

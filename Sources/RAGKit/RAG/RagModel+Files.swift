@@ -35,6 +35,7 @@ extension RagModel {
             configuration: RagConfiguration(json: json))
         let ownWeights = try weights.laidOut(for: self, RagModel.layouts)
         try load(ownWeights, ignoring: { $0.hasPrefix("rag.ctx_encoder.") })
+        convertedTypes = weights.convertedTypes
         try loadGeneration(from: directory)
         try loadContextEncoder(of: directory, ownWeights)
     }

@@ -22,6 +22,9 @@ public final class RagModel: Module {
     public private(set) var contextTokenizer: (any Tokenizer)?
     /// Where that was found, when it was loaded with the encoder.
     public internal(set) var contextTokenizerSource: ContextTokenizerSource?
+    /// The types other than Float32 in the weight files it was loaded from: values became Float32, and
+    /// are saved as such.
+    public internal(set) var convertedTypes: [SafetensorsDType] = []
     public var configuration: RagConfiguration
     /// How answers are decoded unless a call says otherwise.
     public var generation = GenerationConfiguration()
@@ -130,8 +133,9 @@ public enum RagError: Error, Equatable, CustomStringConvertible {
     case countMismatch(what: String, expected: Int, found: Int)
     /// A question without words.
     case emptyQuestion(index: Int)
-    /// A question for training whose end would not be read.
-    case longQuestion(index: Int, tokens: Int, limit: Int)
+    /// A question for training whose end would not be read. `place` is its file and line, or its
+    /// number among the examples.
+    case longQuestion(place: String, tokens: Int, limit: Int)
     /// A target without tokens.
     case emptyTarget(index: Int)
     /// A part that cannot be written as a Hugging Face model.
@@ -157,8 +161,8 @@ public enum RagError: Error, Equatable, CustomStringConvertible {
             "\(what): expected \(expected), one for each question, found \(found)"
         case .emptyQuestion(let index):
             "question \(index) is empty"
-        case .longQuestion(let index, let tokens, let limit):
-            "question \(index) has \(tokens) tokens, of which only \(limit) would be read: shorten it, "
+        case .longQuestion(let place, let tokens, let limit):
+            "\(place): the question has \(tokens) tokens, of which only \(limit) would be read: shorten it, "
                 + "or raise `configuration.maxQuestionLength` as far as its encoder goes"
         case .emptyTarget(let index):
             "target \(index) is empty"

@@ -53,8 +53,9 @@ public final class RagTrainingTask: TrainingTask {
         }
     }
 
-    /// - Throws: `RagError` with the number of the first example, from 0, whose question or answer is
-    ///   empty, or whose question is longer than `configuration.maxQuestionLength`.
+    /// - Throws: `RagError` about the first example whose question or answer is empty, or whose
+    ///   question is longer than `configuration.maxQuestionLength`: its file and line, or its number
+    ///   from 0.
     public func validate(_ examples: [RagExample]) throws {
         let limit = min(rag.configuration.maxQuestionLength, rag.questionEncoder.maxTokens)
         for (index, example) in examples.enumerated() {
@@ -66,7 +67,8 @@ public final class RagTrainingTask: TrainingTask {
             }
             let count = rag.questionTokenizer.encode(example.question).ids.count
             guard count <= limit else {
-                throw RagError.longQuestion(index: index, tokens: count, limit: limit)
+                throw RagError.longQuestion(
+                    place: example.origin ?? "example \(index)", tokens: count, limit: limit)
             }
         }
     }

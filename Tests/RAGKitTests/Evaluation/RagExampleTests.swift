@@ -33,6 +33,7 @@ import Testing
                 RagExample(question: odd, answers: ["y"]),
                 RagExample(question: " x ", answers: ["\u{301}z"]),
             ])
+        #expect(try read("a\nb\n", "c\nd\n")[1].origin?.hasSuffix("/train.source:2") == true)
     }
 
     private func expect(
@@ -82,8 +83,13 @@ import Testing
             {"question": "q \\u00e9", "answers": ["c"], "other": 1}
             {"id": null, "answers": ["d"], "question": "q"}
             """
+        let examples = try readLines(text)
         #expect(
-            try readLines(text) == [
+            examples.map { $0.origin?.split(separator: "/").last } == [
+                "set.jsonl:1", "set.jsonl:3", "set.jsonl:4",
+            ])
+        #expect(
+            examples == [
                 RagExample(question: "q one", answers: ["a", "b"], goldPassage: 7),
                 RagExample(question: "q \u{E9}", answers: ["c"]),
                 RagExample(question: "q", answers: ["d"]),

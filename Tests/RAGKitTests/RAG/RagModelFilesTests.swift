@@ -45,6 +45,25 @@ import Testing
         #expect(try RagModel(contentsOf: first).contextEncoder == nil)
     }
 
+    /// Weights in another precision are said to be converted.
+    @Test func convertedTypesAreSaid() throws {
+        let place = try TemporaryDirectory()
+        let directory = place.file("model")
+        try TinyRag.model().save(to: directory)
+        #expect(try RagModel(contentsOf: directory).convertedTypes.isEmpty)
+        let file = directory.appendingPathComponent("model.safetensors")
+        let weights = try ModelWeights(contentsOf: file)
+        var writer = SafetensorsWriter(metadata: ["format": "pt"], alignment: 64)
+        for name in weights.names {
+            let tensor = try weights.tensor(name)
+            try writer.add(
+                name, dtype: .bfloat16, shape: tensor.shape,
+                values: tensor.elements.map { UInt16($0.bitPattern >> 16) })
+        }
+        try writer.write(to: file)
+        #expect(try RagModel(contentsOf: directory).convertedTypes == [.bfloat16])
+    }
+
     private func loaded(_ golden: Golden) throws -> RagModel {
         let model = try RagModel(contentsOf: golden.folder.appendingPathComponent("rag"))
         try model.loadContextEncoder(from: golden.folder.appendingPathComponent("ctx_encoder"))

@@ -195,7 +195,8 @@ import Testing
             (
                 RagExample(question: long, answers: ["x"]),
                 .longQuestion(
-                    index: 1, tokens: model.questionTokenizer.encode(long).ids.count, limit: 64)
+                    place: "example 1", tokens: model.questionTokenizer.encode(long).ids.count,
+                    limit: 64)
             ),
         ] as [(RagExample, RagError)] {
             #expect(throws: expected) {
@@ -203,6 +204,10 @@ import Testing
                     task, examples: [TinyRag.examples[0], example], arguments: arguments { _ in })
             }
         }
+        var read = RagExample(question: long, answers: ["x"])
+        read.origin = "train.source:7"
+        let error = #expect(throws: RagError.self) { try task.validate([read]) }
+        #expect(error?.description.hasPrefix("train.source:7: ") == true)
         // Answers are given all the same, from the beginning of the question.
         #expect(try model.questionTokens([long]).lengths == [64])
     }
