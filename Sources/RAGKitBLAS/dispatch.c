@@ -32,6 +32,15 @@ static const ragkit_kernel_table *table(int level) {
     return &ragkit_portable_kernels;
 }
 
+const ragkit_product_kernels *ragkit_products(int level) {
+#if defined(__x86_64__)
+    if (level == RAGKIT_AVX512) return &ragkit_avx512_products;
+    if (level == RAGKIT_AVX2) return &ragkit_avx2_products;
+#endif
+    (void)level;
+    return NULL;
+}
+
 static int requested_level(void) {
     const char *name = getenv("RAGKIT_INSTRUCTION_LEVEL");
     if (!name || strcmp(name, "avx512") == 0) return RAGKIT_AVX512;

@@ -12,6 +12,11 @@
 #include "search.h"
 #include "conversions.h"
 #include "products.h"
+#if LANES > 4
+#include "panels.h"
+#include "tiles.h"
+#include "formats.h"
+#endif
 
 const ragkit_kernel_table KERNEL_TABLE = {
     .fill = fill,

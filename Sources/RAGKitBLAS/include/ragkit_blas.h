@@ -37,14 +37,16 @@ enum { RAGKIT_PORTABLE = 0, RAGKIT_AVX2 = 1, RAGKIT_AVX512 = 2 };
 int ragkit_instruction_level(void);
 /// For tests: uses `level` or the best this processor has, whichever is lower. Returns the level now in use.
 int ragkit_force_instruction_level(int level);
-/// What runs the products, such as "OpenBLAS 0.3.21 Haswell, 2 threads". The text is the calling
-/// thread's and stands until its next call.
+/// What runs the products, such as "RAGKit AVX2, 2 threads" or, at the portable level, "OpenBLAS 0.3.21 Haswell, 2
+/// threads". The text is the calling thread's and stands until its next call.
 const char *ragkit_description(void);
 
 // MARK: Products (gemm.c)
 
 /// C[m,n] = alpha * op(A)[m,k] * op(B)[k,n] + beta * C. op(X) is X, or its transpose when the flag is set (then A is [k,m]
 /// with row stride lda, B is [n,k]). beta = 0 never reads C. k = 0 gives beta * C.
+/// At the portable level OpenBLAS or Accelerate computes all but small products, whose bits may depend on the number of
+/// threads; kernels of our own do at the others, whose bits depend on the shape, the operands and the level only.
 void ragkit_gemm(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha,
                  const float *a, intptr_t lda, const float *b, intptr_t ldb, float beta, float *c, intptr_t ldc);
 /// The same on the calling thread alone.

@@ -1,0 +1,72 @@
+// Tiles: a few rows times two vectors of the result, summed in registers over one block of k.
+//
+// Every element of the result is one chain of multiply-adds in the order of k, whatever tile it falls in: results depend
+// neither on how a product is split over threads nor on the number of its rows.
+
+// One row of a tile into C, as far as there are columns.
+INLINE void store_row(intptr_t columns, const vf *sums, float alpha, float beta, float *c) {
+    _Pragma("unroll") for (int q = 0; q < 2; q++) {
+        intptr_t lanes = ragkit_min(LANES, columns - q * LANES);
+        if (lanes <= 0) return;
+        vf value = sums[q] * alpha;
+        if (beta != 0) value = load(c + q * LANES, lanes) * beta + value;
+        store(c + q * LANES, lanes, value);
+    }
+}
+
+INLINE void store_tile(const int height, intptr_t rows, intptr_t columns, const vf sums[][2], float alpha, float beta,
+                       float *c, intptr_t ldc) {
+    if (rows >= height && columns >= TILE_COLUMNS) {
+        _Pragma("unroll") for (int r = 0; r < height; r++) store_row(TILE_COLUMNS, sums[r], alpha, beta, c + r * ldc);
+    } else {
+        _Pragma("unroll") for (int r = 0; r < height; r++) {
+            if (r < rows) store_row(columns, sums[r], alpha, beta, c + r * ldc);
+        }
+    }
+}
+
+INLINE void float_tile(const int height, intptr_t k, const float *a, const float *b, vf sums[][2]) {
+    _Pragma("unroll") for (int r = 0; r < height; r++) sums[r][0] = sums[r][1] = splat(0);
+    _Pragma("clang loop unroll_count(4)") for (intptr_t p = 0; p < k; p++) {
+        vf low = load(b + p * TILE_COLUMNS, LANES), high = load(b + p * TILE_COLUMNS + LANES, LANES);
+        _Pragma("unroll") for (int r = 0; r < height; r++) {
+            vf x = splat(a[p * height + r]);
+            sums[r][0] = x * low + sums[r][0];
+            sums[r][1] = x * high + sums[r][1];
+        }
+    }
+}
+
+// C's lines come from afar: they are asked for before the sums, to be there after them.
+INLINE void fetch_tile(const int height, intptr_t rows, float *c, intptr_t ldc) {
+    _Pragma("unroll") for (int r = 0; r < height; r++) {
+        __builtin_prefetch(c + ragkit_min(r, rows - 1) * ldc, 1);
+        if (LANES == 16) __builtin_prefetch(c + ragkit_min(r, rows - 1) * ldc + LANES, 1);
+    }
+}
+
+// All tiles of one block: a panel of B stays in the first cache while A's panels pass.
+INLINE void float_block(const int height, intptr_t rows, intptr_t columns, intptr_t k, const void *a, const void *b,
+                        intptr_t b_stride, float alpha, float beta, float *c, intptr_t ldc) {
+    for (intptr_t j = 0; j < columns; j += TILE_COLUMNS) {
+        const float *panel = (const float *)((const char *)b + j / TILE_COLUMNS * b_stride);
+        for (intptr_t i = 0; i < rows; i += height) {
+            vf sums[TILE_ROWS][2];
+            fetch_tile(height, rows - i, c + i * ldc + j, ldc);
+            float_tile(height, k, (const float *)a + i * k, panel, sums);
+            store_tile(height, rows - i, columns - j, sums, alpha, beta, c + i * ldc + j, ldc);
+        }
+    }
+}
+
+static void multiply_float(intptr_t height, intptr_t rows, intptr_t columns, intptr_t k, const void *a, const void *b,
+                           intptr_t b_stride, float alpha, float beta, float *c, intptr_t ldc) {
+    switch (height) {
+#define CASE(H) case H: float_block(H, rows, columns, k, a, b, b_stride, alpha, beta, c, ldc); break;
+        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#if LANES == 16
+        CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+#endif
+#undef CASE
+    }
+}
