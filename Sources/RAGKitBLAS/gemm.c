@@ -71,10 +71,6 @@ static void by_definition(const ragkit_product *p, intptr_t i, intptr_t rows, in
     }
 }
 
-static void by_panels(const ragkit_product *p, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns) {
-    ragkit_multiply_panels(ragkit_products(ragkit_instruction_level()), p, i, rows, j, columns);
-}
-
 static void by_blas(const ragkit_product *p, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns) {
     prepare_blas();
     cblas_sgemm(CblasRowMajor, p->transpose_a ? CblasTrans : CblasNoTrans, p->transpose_b ? CblasTrans : CblasNoTrans,
@@ -83,11 +79,12 @@ static void by_blas(const ragkit_product *p, intptr_t i, intptr_t rows, intptr_t
 }
 
 static route choose_route(const ragkit_product *p) {
+    if (p->panels) return ragkit_multiply_panels;
     bool small = p->m * p->n * p->k < SMALL_PRODUCT;
     if (!p->transpose_a && p->transpose_b && (small || p->m <= SKINNY_ROWS)) return by_dots;
     if (!p->transpose_b && (small || p->m <= 2)) return by_sums;
     if (small) return by_definition;
-    return ragkit_products(ragkit_instruction_level()) ? by_panels : by_blas;
+    return p->kernels ? ragkit_multiply_panels : by_blas;
 }
 
 // True if there is nothing to multiply; then it is done.
@@ -102,10 +99,20 @@ static void multiply_alone(const ragkit_product *p) {
     if (!finish_empty(p)) choose_route(p)(p, 0, p->m, 0, p->n);
 }
 
+static ragkit_product describe(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha,
+                               const float *a, intptr_t lda, const float *b, intptr_t ldb, float beta, float *c,
+                               intptr_t ldc) {
+    return (ragkit_product){
+        transpose_a, transpose_b, m, n, k, alpha, beta, a, b, c, lda, ldb, ldc,
+        .kernels = ragkit_products(ragkit_instruction_level()),
+    };
+}
+
 void ragkit_gemm_serial(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha,
                         const float *a, intptr_t lda, const float *b, intptr_t ldb, float beta, float *c,
                         intptr_t ldc) {
-    multiply_alone(&(ragkit_product){transpose_a, transpose_b, m, n, k, alpha, beta, a, b, c, lda, ldb, ldc});
+    ragkit_product product = describe(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    multiply_alone(&product);
 }
 
 // MARK: Shared by the threads
@@ -166,7 +173,8 @@ static void multiply_together(const ragkit_product *p) {
 
 void ragkit_gemm(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha, const float *a,
                  intptr_t lda, const float *b, intptr_t ldb, float beta, float *c, intptr_t ldc) {
-    multiply_together(&(ragkit_product){transpose_a, transpose_b, m, n, k, alpha, beta, a, b, c, lda, ldb, ldc});
+    ragkit_product product = describe(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    multiply_together(&product);
 }
 
 typedef struct {
@@ -193,7 +201,7 @@ void ragkit_gemm_batched(intptr_t count, bool transpose_a, bool transpose_b, int
                          float alpha, const float *a, intptr_t lda, intptr_t stride_a, const float *b, intptr_t ldb,
                          intptr_t stride_b, float beta, float *c, intptr_t ldc, intptr_t stride_c) {
     batch all = {
-        {transpose_a, transpose_b, m, n, k, alpha, beta, a, b, c, lda, ldb, ldc}, stride_a, stride_b, stride_c,
+        describe(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc), stride_a, stride_b, stride_c,
     };
     if (count >= ragkit_thread_count()) {
         ragkit_parallel_ranges(count, ragkit_max(1, m * n * k / 16), run_products, &all);
@@ -203,6 +211,33 @@ void ragkit_gemm_batched(intptr_t count, bool transpose_a, bool transpose_b, int
         ragkit_product product = product_at(&all, i);
         multiply_together(&product);
     }
+}
+
+// MARK: With a pack
+
+static ragkit_product describe_packed(intptr_t m, float alpha, const float *a, intptr_t lda, const void *pack,
+                                      float beta, float *c, intptr_t ldc) {
+    ragkit_product product = ragkit_product_with_pack(pack);
+    product.m = m;
+    product.alpha = alpha;
+    product.beta = beta;
+    product.a = a;
+    product.c = c;
+    product.lda = lda;
+    product.ldc = ldc;
+    return product;
+}
+
+void ragkit_gemm_packed(intptr_t m, float alpha, const float *a, intptr_t lda, const void *pack, float beta, float *c,
+                        intptr_t ldc) {
+    ragkit_product product = describe_packed(m, alpha, a, lda, pack, beta, c, ldc);
+    multiply_together(&product);
+}
+
+void ragkit_gemm_packed_serial(intptr_t m, float alpha, const float *a, intptr_t lda, const void *pack, float beta,
+                               float *c, intptr_t ldc) {
+    ragkit_product product = describe_packed(m, alpha, a, lda, pack, beta, c, ldc);
+    multiply_alone(&product);
 }
 
 const char *ragkit_description(void) {

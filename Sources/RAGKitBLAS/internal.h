@@ -122,6 +122,8 @@ extern const ragkit_kernel_table ragkit_avx512_kernels;
 /// The kernels of the level in use.
 const ragkit_kernel_table *ragkit_kernels(void);
 
+enum { RAGKIT_FORMATS = 1 };
+
 /// How products in one number format are made: rows of A and columns of B become panels (Bodies/panels.h), whose products
 /// are summed in registers (Bodies/tiles.h).
 typedef struct {
@@ -143,7 +145,7 @@ typedef struct {
 typedef struct {
     const char *name;
     intptr_t tile_rows, tile_columns;
-    ragkit_format formats[1];  // by RAGKIT_FLOAT32 and so on
+    ragkit_format formats[RAGKIT_FORMATS];  // by RAGKIT_FLOAT32 and so on
 } ragkit_product_kernels;
 
 #if defined(__x86_64__)
@@ -154,7 +156,7 @@ extern const ragkit_product_kernels ragkit_avx512_products;
 /// The product kernels of a level. NULL: its Float32 products are left to the BLAS.
 const ragkit_product_kernels *ragkit_products(int level);
 
-/// C[m,n] = alpha * op(A) * op(B) + beta * C, everything ragkit_gemm is told.
+/// C[m,n] = alpha * op(A) * op(B) + beta * C: everything ragkit_gemm is told, and what computes it.
 typedef struct {
     bool transpose_a, transpose_b;
     intptr_t m, n, k;
@@ -162,10 +164,16 @@ typedef struct {
     const float *a, *b;
     float *c;
     intptr_t lda, ldb, ldc;
+    const ragkit_product_kernels *kernels;  // NULL: the BLAS
+    int format;                             // of the panels
+    const char *panels;                     // nullable: all of B's, made before; then `b` is not read
 } ragkit_product;
 
-/// Rows i ..< i + rows and columns j ..< j + columns of a product by panels, on the calling thread; k >= 1.
-void ragkit_multiply_panels(const ragkit_product_kernels *kernels, const ragkit_product *product, intptr_t i,
-                            intptr_t rows, intptr_t j, intptr_t columns);
+/// Rows i ..< i + rows and columns j ..< j + columns of a product by panels, on the calling thread; k >= 1, j a multiple of
+/// tile_columns.
+void ragkit_multiply_panels(const ragkit_product *product, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns);
+
+/// A product with the pack's B, k and n; the rest is zeros.
+ragkit_product ragkit_product_with_pack(const void *pack);
 
 #endif

@@ -25,9 +25,29 @@ INLINE void store_tile(const int height, intptr_t rows, intptr_t columns, const 
     }
 }
 
-INLINE void float_tile(const int height, intptr_t k, const float *a, const float *b, vf sums[][2]) {
+// What lies behind a panel, mostly the next one, is fetched while the tiles pass over it: each tile asks for its share, a
+// few bytes for each step of k, so that memory and arithmetic run at the same time.
+typedef struct {
+    const char *next;
+    intptr_t step;  // bytes
+} ahead;
+
+INLINE ahead share_of_next(const void *panel, intptr_t panel_bytes, intptr_t steps, intptr_t tile, intptr_t tiles) {
+    // a single tile runs at the memory's speed: a short way ahead is right for it
+    intptr_t distance = tiles == 1 ? ragkit_min(1024, panel_bytes) : panel_bytes + panel_bytes / tiles * tile;
+    return (ahead){(const char *)panel + distance, panel_bytes / (tiles * steps)};
+}
+
+INLINE void fetch_ahead(ahead *ahead) {
+    __builtin_prefetch(ahead->next, 0, 2);
+    if (LANES == 16) __builtin_prefetch(ahead->next + 64, 0, 2);
+    ahead->next += ahead->step;
+}
+
+INLINE void float_tile(const int height, intptr_t k, const float *a, const float *b, ahead ahead, vf sums[][2]) {
     _Pragma("unroll") for (int r = 0; r < height; r++) sums[r][0] = sums[r][1] = splat(0);
     _Pragma("clang loop unroll_count(4)") for (intptr_t p = 0; p < k; p++) {
+        fetch_ahead(&ahead);
         vf low = load(b + p * TILE_COLUMNS, LANES), high = load(b + p * TILE_COLUMNS + LANES, LANES);
         _Pragma("unroll") for (int r = 0; r < height; r++) {
             vf x = splat(a[p * height + r]);
@@ -48,12 +68,14 @@ INLINE void fetch_tile(const int height, intptr_t rows, float *c, intptr_t ldc) 
 // All tiles of one block: a panel of B stays in the first cache while A's panels pass.
 INLINE void float_block(const int height, intptr_t rows, intptr_t columns, intptr_t k, const void *a, const void *b,
                         intptr_t b_stride, float alpha, float beta, float *c, intptr_t ldc) {
+    intptr_t tiles = ragkit_pieces(rows, height);
     for (intptr_t j = 0; j < columns; j += TILE_COLUMNS) {
         const float *panel = (const float *)((const char *)b + j / TILE_COLUMNS * b_stride);
-        for (intptr_t i = 0; i < rows; i += height) {
+        for (intptr_t i = 0, tile = 0; i < rows; i += height, tile++) {
             vf sums[TILE_ROWS][2];
             fetch_tile(height, rows - i, c + i * ldc + j, ldc);
-            float_tile(height, k, (const float *)a + i * k, panel, sums);
+            ahead ahead = share_of_next(panel, b_stride, k, tile, tiles);
+            float_tile(height, k, (const float *)a + i * k, panel, ahead, sums);
             store_tile(height, rows - i, columns - j, sums, alpha, beta, c + i * ldc + j, ldc);
         }
     }

@@ -57,6 +57,35 @@ void ragkit_gemm_batched(intptr_t count, bool transpose_a, bool transpose_b, int
                          float alpha, const float *a, intptr_t lda, intptr_t stride_a, const float *b, intptr_t ldb,
                          intptr_t stride_b, float beta, float *c, intptr_t ldc, intptr_t stride_c);
 
+// MARK: Products with a packed matrix (panels.c, gemm.c)
+
+// A weight [outputs, inputs] that many products use is rearranged once for all of them. Forward, x · Wᵀ, and backward,
+// dy · W, read it in two directions, so each has a pack of its own:
+//
+//     ragkit_pack(RAGKIT_FLOAT32, true, inputs, outputs, weight, inputs, forward);     // op(B) = Wᵀ [inputs, outputs]
+//     ragkit_gemm_packed(rows, 1, x, inputs, forward, 0, y, outputs);                  // y = x · Wᵀ
+//     ragkit_pack(RAGKIT_FLOAT32, false, outputs, inputs, weight, inputs, backward);   // op(B) = W [outputs, inputs]
+//     ragkit_gemm_packed(rows, 1, dy, outputs, backward, 1, dx, inputs);               // dx += dy · W
+//
+// A pack is of use only to the process that made it: its layout is the processor's. It may be read by many threads at
+// once, and outlives a change of the instruction level. Row i of a product with a pack has the same bits whatever the
+// other rows and their number, and for any number of threads (not so for Float32 at the portable level, which leaves it to
+// OpenBLAS or Accelerate).
+
+/// Number formats of a pack.
+enum { RAGKIT_FLOAT32 = 0 };
+/// The bytes of a pack of op(B) [k,n].
+size_t ragkit_pack_bytes(int format, intptr_t k, intptr_t n);
+/// Packs op(B) [k,n], which is B, or with the flag its transpose (then B is [n,k]), rows `ldb` elements apart, into `pack`,
+/// ragkit_pack_bytes(format, k, n) long and best aligned to 64 bytes (at least to 8).
+void ragkit_pack(int format, bool transpose_b, intptr_t k, intptr_t n, const float *b, intptr_t ldb, void *pack);
+/// C[m,n] = alpha * A[m,k] * op(B)[k,n] + beta * C with k and n of the pack. beta = 0 never reads C. k = 0 gives beta * C.
+void ragkit_gemm_packed(intptr_t m, float alpha, const float *a, intptr_t lda, const void *pack, float beta, float *c,
+                        intptr_t ldc);
+/// The same on the calling thread alone.
+void ragkit_gemm_packed_serial(intptr_t m, float alpha, const float *a, intptr_t lda, const void *pack, float beta,
+                               float *c, intptr_t ldc);
+
 // MARK: Elementwise (elementwise.c); y may be x
 
 void ragkit_fill(intptr_t n, float value, float *y);
