@@ -104,7 +104,7 @@ static ragkit_product describe(bool transpose_a, bool transpose_b, intptr_t m, i
                                intptr_t ldc) {
     return (ragkit_product){
         transpose_a, transpose_b, m, n, k, alpha, beta, a, b, c, lda, ldb, ldc,
-        .kernels = ragkit_products(ragkit_instruction_level()),
+        .kernels = ragkit_products(ragkit_instruction_level(), RAGKIT_FLOAT32),
     };
 }
 
@@ -242,7 +242,7 @@ void ragkit_gemm_packed_serial(intptr_t m, float alpha, const float *a, intptr_t
 
 const char *ragkit_description(void) {
     static _Thread_local char text[160];
-    const ragkit_product_kernels *kernels = ragkit_products(ragkit_instruction_level());
+    const ragkit_product_kernels *kernels = ragkit_products(ragkit_instruction_level(), RAGKIT_FLOAT32);
     if (kernels) {
         snprintf(text, sizeof(text), "RAGKit %s, %ld threads", kernels->name, (long)ragkit_thread_count());
         return text;

@@ -122,7 +122,7 @@ extern const ragkit_kernel_table ragkit_avx512_kernels;
 /// The kernels of the level in use.
 const ragkit_kernel_table *ragkit_kernels(void);
 
-enum { RAGKIT_FORMATS = 1 };
+enum { RAGKIT_FORMATS = 2 };
 
 /// How products in one number format are made: rows of A and columns of B become panels (Bodies/panels.h), whose products
 /// are summed in registers (Bodies/tiles.h).
@@ -148,13 +148,15 @@ typedef struct {
     ragkit_format formats[RAGKIT_FORMATS];  // by RAGKIT_FLOAT32 and so on
 } ragkit_product_kernels;
 
+extern const ragkit_product_kernels ragkit_portable_products;
 #if defined(__x86_64__)
 extern const ragkit_product_kernels ragkit_avx2_products;
 extern const ragkit_product_kernels ragkit_avx512_products;
+extern const ragkit_product_kernels ragkit_avx512_bf16_products;
 #endif
 
-/// The product kernels of a level. NULL: its Float32 products are left to the BLAS.
-const ragkit_product_kernels *ragkit_products(int level);
+/// A level's kernels for products in `format`, or NULL where those are left to the BLAS (Float32 at the portable level).
+const ragkit_product_kernels *ragkit_products(int level, int format);
 
 /// C[m,n] = alpha * op(A) * op(B) + beta * C: everything ragkit_gemm is told, and what computes it.
 typedef struct {

@@ -4,6 +4,7 @@
 #define LANES 8
 #define KERNEL_TABLE ragkit_avx2_kernels
 #define PRODUCT_TABLE ragkit_avx2_products
+#define PRODUCT_NAME "AVX2"
 // Before the attribute: it must not reach inline functions of system headers.
 #include "Bodies/headers.h"
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2"))), apply_to = function)

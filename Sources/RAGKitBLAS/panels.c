@@ -9,22 +9,26 @@ enum {
     COLUMNS = 2048,         // of a block of B
 };
 
+static intptr_t round_up(intptr_t n, intptr_t multiple) { return ragkit_pieces(n, multiple) * multiple; }
+
 // Blocks of about one size, a multiple of `multiple`, none larger than `most`.
 static intptr_t even_block(intptr_t n, intptr_t most, intptr_t multiple) {
     intptr_t blocks = ragkit_pieces(n, ragkit_max(most / multiple * multiple, multiple));
-    return ragkit_pieces(ragkit_pieces(n, blocks), multiple) * multiple;
+    return round_up(ragkit_pieces(n, blocks), multiple);
 }
 
-static intptr_t block_depth(intptr_t k) { return even_block(k, DEPTH, 8); }
+static intptr_t block_depth(const ragkit_format *format, intptr_t k) {
+    return format->whole ? round_up(k, format->depth) : even_block(k, DEPTH, 8);
+}
 
 static intptr_t panel_bytes(const ragkit_product_kernels *kernels, const ragkit_format *format, intptr_t depth) {
-    return kernels->tile_columns * ragkit_pieces(depth, format->depth) * format->depth * format->column_step;
+    return kernels->tile_columns * (format->column_head + round_up(depth, format->depth) * format->column_step);
 }
 
 // Packed, B is block after block of k, a block is panel after panel: products read it front to back.
 static intptr_t block_offset(const ragkit_product_kernels *kernels, const ragkit_format *format, intptr_t n,
                              intptr_t p) {
-    return ragkit_pieces(n, kernels->tile_columns) * kernels->tile_columns * p * format->column_step;
+    return round_up(n, kernels->tile_columns) * p * format->column_step;
 }
 
 typedef struct {
@@ -38,10 +42,11 @@ static plan make_plan(const ragkit_product *product, intptr_t rows, intptr_t col
     const ragkit_product_kernels *kernels = product->kernels;
     const ragkit_format *format = &kernels->formats[product->format];
     plan plan = {.kernels = kernels, .format = format};
-    plan.depth = block_depth(product->k);
-    plan.rows = even_block(rows, ROW_BYTES / (plan.depth * format->row_step), kernels->tile_rows);
+    plan.depth = block_depth(format, product->k);
+    intptr_t row_bytes = format->row_head + plan.depth * format->row_step;
+    plan.rows = even_block(rows, ROW_BYTES / row_bytes, kernels->tile_rows);
     plan.columns = even_block(columns, COLUMNS, kernels->tile_columns);
-    size_t a_bytes = (size_t)(plan.rows * plan.depth * format->row_step + 63) / 64 * 64;
+    size_t a_bytes = (size_t)round_up(plan.rows * row_bytes, 64);
     size_t b_bytes = product->panels ? 0 : (size_t)(plan.columns * plan.depth * format->column_step);
     plan.a = ragkit_panel_scratch(a_bytes + b_bytes);
     plan.b = plan.a + a_bytes;
@@ -85,7 +90,7 @@ void ragkit_multiply_panels(const ragkit_product *product, intptr_t i, intptr_t 
                 // panels of about one height: a last one of few rows would waste its tiles
                 intptr_t height = ragkit_pieces(block_rows, ragkit_pieces(block_rows, plan.kernels->tile_rows));
                 pack_rows(&plan, product, row, block_rows, height, p, depth);
-                plan.format->multiply(height, block_rows, block_columns, depth, plan.a, b.first, b.stride,
+                plan.format->multiply(height, block_rows, block_columns, round_up(depth, plan.format->depth), plan.a, b.first, b.stride,
                                       product->alpha, p == 0 ? product->beta : 1,
                                       product->c + row * product->ldc + column, product->ldc);
             }
@@ -104,9 +109,14 @@ typedef struct {
     bool transposed;  // of a plain copy: where the BLAS computes the product
 } header;
 
+// Enough at every level.
 size_t ragkit_pack_bytes(int format, intptr_t k, intptr_t n) {
-    (void)format;
-    return HEADER_BYTES + sizeof(float) * (size_t)(ragkit_pieces(n, WIDEST_TILE) * WIDEST_TILE * k);
+    const size_t columns = (size_t)(ragkit_pieces(n, WIDEST_TILE) * WIDEST_TILE), steps = (size_t)k;
+    const size_t column[RAGKIT_FORMATS] = {
+        [RAGKIT_FLOAT32] = steps * sizeof(float),
+        [RAGKIT_BFLOAT16] = (steps + 1) / 2 * 2 * sizeof(uint16_t),
+    };
+    return HEADER_BYTES + columns * column[format];
 }
 
 typedef struct {
@@ -120,7 +130,7 @@ typedef struct {
 
 static void pack_range(void *context, intptr_t begin, intptr_t end) {
     const packing *all = context;
-    intptr_t width = all->kernels->tile_columns, whole = block_depth(all->k);
+    intptr_t width = all->kernels->tile_columns, whole = block_depth(all->format, all->k);
     intptr_t j = begin * width, columns = ragkit_min(end * width, all->n) - j;
     for (intptr_t p = 0; p < all->k; p += whole) {
         intptr_t depth = ragkit_min(whole, all->k - p);
@@ -144,7 +154,7 @@ void ragkit_pack(int format, bool transpose_b, intptr_t k, intptr_t n, const flo
     *(header *)pack = (header){.k = k, .n = n, .format = format, .level = level, .transposed = transpose_b};
     if (k <= 0 || n <= 0) return;
     packing all = {
-        .kernels = ragkit_products(level), .k = k, .n = n, .ldb = ldb, .transpose_b = transpose_b, .b = b,
+        .kernels = ragkit_products(level, format), .k = k, .n = n, .ldb = ldb, .transpose_b = transpose_b, .b = b,
         .panels = (char *)pack + HEADER_BYTES,
     };
     if (!all.kernels) {
@@ -160,7 +170,7 @@ ragkit_product ragkit_product_with_pack(const void *pack) {
     const header *about = pack;
     const char *contents = (const char *)pack + HEADER_BYTES;
     ragkit_product product = {
-        .n = about->n, .k = about->k, .kernels = ragkit_products(about->level), .format = about->format,
+        .n = about->n, .k = about->k, .kernels = ragkit_products(about->level, about->format), .format = about->format,
     };
     if (product.kernels) {
         product.panels = contents;

@@ -12,11 +12,7 @@
 #include "search.h"
 #include "conversions.h"
 #include "products.h"
-#if LANES > 4
-#include "panels.h"
-#include "tiles.h"
-#include "formats.h"
-#endif
+#include "packed.h"
 
 const ragkit_kernel_table KERNEL_TABLE = {
     .fill = fill,

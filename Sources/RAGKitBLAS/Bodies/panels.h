@@ -108,3 +108,16 @@ INLINE void float_panels(bool across, intptr_t lines, intptr_t k, intptr_t width
         }
     }
 }
+
+// MARK: Panels of other formats are made from a few steps of Float32 at a time
+
+enum { CHUNK = 64 };
+
+// Steps p ... of at most `width` lines, with zeros up to a multiple of `depth` steps. Returns how many steps there are.
+INLINE intptr_t read_chunk(bool across, intptr_t lines, intptr_t k, intptr_t p, intptr_t depth, intptr_t width,
+                           const float *x, intptr_t stride, float *chunk) {
+    intptr_t steps = ragkit_min(CHUNK, k - p), made_up = ragkit_pieces(steps, depth) * depth;
+    float_panel(across, lines, steps, width, x + p * (across ? stride : 1), stride, chunk);
+    for (intptr_t i = steps * width; i < made_up * width; i++) chunk[i] = 0;
+    return made_up;
+}

@@ -44,19 +44,6 @@ INLINE void fetch_ahead(ahead *ahead) {
     ahead->next += ahead->step;
 }
 
-INLINE void float_tile(const int height, intptr_t k, const float *a, const float *b, ahead ahead, vf sums[][2]) {
-    _Pragma("unroll") for (int r = 0; r < height; r++) sums[r][0] = sums[r][1] = splat(0);
-    _Pragma("clang loop unroll_count(4)") for (intptr_t p = 0; p < k; p++) {
-        fetch_ahead(&ahead);
-        vf low = load(b + p * TILE_COLUMNS, LANES), high = load(b + p * TILE_COLUMNS + LANES, LANES);
-        _Pragma("unroll") for (int r = 0; r < height; r++) {
-            vf x = splat(a[p * height + r]);
-            sums[r][0] = x * low + sums[r][0];
-            sums[r][1] = x * high + sums[r][1];
-        }
-    }
-}
-
 // C's lines come from afar: they are asked for before the sums, to be there after them.
 INLINE void fetch_tile(const int height, intptr_t rows, float *c, intptr_t ldc) {
     _Pragma("unroll") for (int r = 0; r < height; r++) {
@@ -65,30 +52,59 @@ INLINE void fetch_tile(const int height, intptr_t rows, float *c, intptr_t ldc) 
     }
 }
 
-// All tiles of one block: a panel of B stays in the first cache while A's panels pass.
-INLINE void float_block(const int height, intptr_t rows, intptr_t columns, intptr_t k, const void *a, const void *b,
-                        intptr_t b_stride, float alpha, float beta, float *c, intptr_t ldc) {
+// The sums of one tile over k steps from a panel of A and one of B.
+typedef void (*tile_function)(const int height, intptr_t k, const void *a, const void *b, ahead ahead, vf sums[][2]);
+
+// All tiles of one block: a panel of B stays in the first cache while A's panels, `a_stride` bytes apart, pass.
+INLINE void multiply_block(tile_function tile, const int height, intptr_t rows, intptr_t columns, intptr_t k,
+                           const void *a, intptr_t a_stride, const void *b, intptr_t b_stride, float alpha, float beta,
+                           float *c, intptr_t ldc) {
     intptr_t tiles = ragkit_pieces(rows, height);
     for (intptr_t j = 0; j < columns; j += TILE_COLUMNS) {
-        const float *panel = (const float *)((const char *)b + j / TILE_COLUMNS * b_stride);
-        for (intptr_t i = 0, tile = 0; i < rows; i += height, tile++) {
+        const char *panel = (const char *)b + j / TILE_COLUMNS * b_stride;
+        for (intptr_t t = 0; t < tiles; t++) {
+            intptr_t i = t * height;
             vf sums[TILE_ROWS][2];
             fetch_tile(height, rows - i, c + i * ldc + j, ldc);
-            ahead ahead = share_of_next(panel, b_stride, k, tile, tiles);
-            float_tile(height, k, (const float *)a + i * k, panel, ahead, sums);
+            tile(height, k, (const char *)a + t * a_stride, panel, share_of_next(panel, b_stride, k, t, tiles), sums);
             store_tile(height, rows - i, columns - j, sums, alpha, beta, c + i * ldc + j, ldc);
         }
     }
 }
 
-static void multiply_float(intptr_t height, intptr_t rows, intptr_t columns, intptr_t k, const void *a, const void *b,
-                           intptr_t b_stride, float alpha, float beta, float *c, intptr_t ldc) {
-    switch (height) {
-#define CASE(H) case H: float_block(H, rows, columns, k, a, b, b_stride, alpha, beta, c, ldc); break;
-        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 #if LANES == 16
-        CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+#define EACH_HEIGHT(CASE) \
+    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+#else
+#define EACH_HEIGHT(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 #endif
-#undef CASE
+
+// Defines `name`, a ragkit_format's `multiply`, from a tile function; a row of A takes row_head + k * row_step bytes of a
+// panel.
+#define MULTIPLY(name, tile, row_head, row_step)                                                                 \
+    static void name(intptr_t height, intptr_t rows, intptr_t columns, intptr_t k, const void *a, const void *b, \
+                     intptr_t b_stride, float alpha, float beta, float *c, intptr_t ldc) {                       \
+        const tile_function sum = tile;                                                                          \
+        intptr_t a_stride = height * ((intptr_t)(row_head) + k * (intptr_t)(row_step));                          \
+        switch (height) { EACH_HEIGHT(TILES_OF_HEIGHT) }                                                         \
+    }
+#define TILES_OF_HEIGHT(H) \
+    case H: multiply_block(sum, H, rows, columns, k, a, a_stride, b, b_stride, alpha, beta, c, ldc); break;
+
+#if LANES > 4  // the portable level leaves Float32 to the BLAS
+INLINE void float_tile(const int height, intptr_t k, const void *a, const void *b, ahead ahead, vf sums[][2]) {
+    const float *rows = a, *panel = b;
+    _Pragma("unroll") for (int r = 0; r < height; r++) sums[r][0] = sums[r][1] = splat(0);
+    for (intptr_t p = 0; p < k; p++) {
+        fetch_ahead(&ahead);
+        vf low = load(panel + p * TILE_COLUMNS, LANES), high = load(panel + p * TILE_COLUMNS + LANES, LANES);
+        _Pragma("unroll") for (int r = 0; r < height; r++) {
+            vf x = splat(rows[p * height + r]);
+            sums[r][0] = x * low + sums[r][0];
+            sums[r][1] = x * high + sums[r][1];
+        }
     }
 }
+
+MULTIPLY(multiply_float, float_tile, 0, sizeof(float))
+#endif

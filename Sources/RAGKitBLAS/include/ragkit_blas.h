@@ -32,8 +32,10 @@ void ragkit_parallel(intptr_t count, ragkit_task task, void *context);
 
 // MARK: Machine (dispatch.c)
 
-enum { RAGKIT_PORTABLE = 0, RAGKIT_AVX2 = 1, RAGKIT_AVX512 = 2 };
-/// The instruction level in use, chosen once from the processor (RAGKIT_INSTRUCTION_LEVEL=portable|avx2|avx512 lowers it).
+/// AVX512_BF16 is AVX-512 with the dot products of bf16 (VDPBF16PS) and int8 (VNNI); only products differ from AVX512.
+enum { RAGKIT_PORTABLE = 0, RAGKIT_AVX2 = 1, RAGKIT_AVX512 = 2, RAGKIT_AVX512_BF16 = 3 };
+/// The instruction level in use, chosen once from the processor (RAGKIT_INSTRUCTION_LEVEL=portable|avx2|avx512|avx512_bf16
+/// lowers it).
 int ragkit_instruction_level(void);
 /// For tests: uses `level` or the best this processor has, whichever is lower. Returns the level now in use.
 int ragkit_force_instruction_level(int level);
@@ -72,8 +74,10 @@ void ragkit_gemm_batched(intptr_t count, bool transpose_a, bool transpose_b, int
 // other rows and their number, and for any number of threads (not so for Float32 at the portable level, which leaves it to
 // OpenBLAS or Accelerate).
 
-/// Number formats of a pack.
-enum { RAGKIT_FLOAT32 = 0 };
+/// Number formats of a pack; sums are Float32.
+/// BFLOAT16: A and B are rounded to bfloat16 (to nearest even), A on the way. The levels agree to within Float32 rounding,
+/// save that VDPBF16PS takes subnormal operands and results as zeros.
+enum { RAGKIT_FLOAT32 = 0, RAGKIT_BFLOAT16 = 1 };
 /// The bytes of a pack of op(B) [k,n].
 size_t ragkit_pack_bytes(int format, intptr_t k, intptr_t n);
 /// Packs op(B) [k,n], which is B, or with the flag its transpose (then B is [n,k]), rows `ldb` elements apart, into `pack`,
