@@ -122,7 +122,7 @@ extern const ragkit_kernel_table ragkit_avx512_kernels;
 /// The kernels of the level in use.
 const ragkit_kernel_table *ragkit_kernels(void);
 
-enum { RAGKIT_FORMATS = 2 };
+enum { RAGKIT_FORMATS = 3 };
 
 /// How products in one number format are made: rows of A and columns of B become panels (Bodies/panels.h), whose products
 /// are summed in registers (Bodies/tiles.h).

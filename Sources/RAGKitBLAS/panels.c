@@ -115,6 +115,7 @@ size_t ragkit_pack_bytes(int format, intptr_t k, intptr_t n) {
     const size_t column[RAGKIT_FORMATS] = {
         [RAGKIT_FLOAT32] = steps * sizeof(float),
         [RAGKIT_BFLOAT16] = (steps + 1) / 2 * 2 * sizeof(uint16_t),
+        [RAGKIT_INT8] = sizeof(float) + sizeof(int32_t) + (steps + 3) / 4 * 4,
     };
     return HEADER_BYTES + columns * column[format];
 }

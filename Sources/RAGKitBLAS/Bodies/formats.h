@@ -34,5 +34,16 @@ const ragkit_product_kernels PRODUCT_TABLE = {
             .pack_columns = pack_bfloat16_columns,
             .multiply = multiply_bfloat16,
         },
+        [RAGKIT_INT8] = {
+            .depth = 4,
+            .whole = true,
+            .row_head = INT8_ROW_HEAD,
+            .row_step = INT8_ROW_WORDS,
+            .column_head = INT8_COLUMN_HEAD,
+            .column_step = 1,
+            .pack_rows = pack_int8_rows,
+            .pack_columns = pack_int8_columns,
+            .multiply = multiply_int8,
+        },
     },
 };

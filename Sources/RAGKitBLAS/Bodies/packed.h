@@ -3,4 +3,5 @@
 #include "panels.h"
 #include "tiles.h"
 #include "bfloat16.h"
+#include "int8.h"
 #include "formats.h"
