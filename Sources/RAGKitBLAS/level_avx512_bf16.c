@@ -9,7 +9,8 @@
 // Before the attribute: it must not reach inline functions of system headers.
 #include "Bodies/headers.h"
 #pragma clang attribute push( \
-    __attribute__((target("avx512bf16,avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2"))), apply_to = function)
+    __attribute__((target("avx512bf16,avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2"))), \
+    apply_to = function)
 #include "Bodies/vector.h"
 #include "Bodies/packed.h"
 #pragma clang attribute pop

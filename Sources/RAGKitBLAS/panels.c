@@ -72,10 +72,16 @@ static panels columns_block(const plan *plan, const ragkit_product *product, int
     return (panels){plan->b, stride};
 }
 
-static void pack_rows(const plan *plan, const ragkit_product *product, intptr_t i, intptr_t rows, intptr_t height,
-                      intptr_t p, intptr_t depth) {
+// Adds the product over steps p ..< p + depth to rows i ..< i + rows of the columns that `b` holds.
+static void multiply_rows(const plan *plan, const ragkit_product *product, intptr_t i, intptr_t rows, intptr_t j,
+                          intptr_t columns, intptr_t p, intptr_t depth, panels b) {
+    const ragkit_format *format = plan->format;
+    // panels of about one height: a last one of few rows would waste its tiles
+    intptr_t height = ragkit_pieces(rows, ragkit_pieces(rows, plan->kernels->tile_rows));
     const float *a = product->a + (product->transpose_a ? p * product->lda + i : i * product->lda + p);
-    plan->format->pack_rows(product->transpose_a, rows, depth, height, a, product->lda, plan->a);
+    format->pack_rows(product->transpose_a, rows, depth, height, a, product->lda, plan->a);
+    format->multiply(height, rows, columns, round_up(depth, format->depth), plan->a, b.first, b.stride, product->alpha,
+                     p == 0 ? product->beta : 1, product->c + i * product->ldc + j, product->ldc);
 }
 
 void ragkit_multiply_panels(const ragkit_product *product, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns) {
@@ -86,13 +92,8 @@ void ragkit_multiply_panels(const ragkit_product *product, intptr_t i, intptr_t 
             intptr_t depth = ragkit_min(plan.depth, product->k - p);
             panels b = columns_block(&plan, product, column, block_columns, p, depth);
             for (intptr_t row = i; row < i + rows; row += plan.rows) {
-                intptr_t block_rows = ragkit_min(plan.rows, i + rows - row);
-                // panels of about one height: a last one of few rows would waste its tiles
-                intptr_t height = ragkit_pieces(block_rows, ragkit_pieces(block_rows, plan.kernels->tile_rows));
-                pack_rows(&plan, product, row, block_rows, height, p, depth);
-                plan.format->multiply(height, block_rows, block_columns, round_up(depth, plan.format->depth), plan.a, b.first, b.stride,
-                                      product->alpha, p == 0 ? product->beta : 1,
-                                      product->c + row * product->ldc + column, product->ldc);
+                multiply_rows(&plan, product, row, ragkit_min(plan.rows, i + rows - row), column, block_columns, p,
+                              depth, b);
             }
         }
     }
