@@ -17,7 +17,9 @@ static int best_level(void) {
     if (!avx2) return RAGKIT_PORTABLE;
     bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
         && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    return avx512 ? RAGKIT_AVX512 : RAGKIT_AVX2;
+    if (!avx512) return RAGKIT_AVX2;
+    bool dots = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
+    return dots ? RAGKIT_AVX512_BF16 : RAGKIT_AVX512;
 #else
     return RAGKIT_PORTABLE;
 #endif
@@ -25,20 +27,37 @@ static int best_level(void) {
 
 static const ragkit_kernel_table *table(int level) {
 #if defined(__x86_64__)
-    if (level == RAGKIT_AVX512) return &ragkit_avx512_kernels;
+    if (level >= RAGKIT_AVX512) return &ragkit_avx512_kernels;
     if (level == RAGKIT_AVX2) return &ragkit_avx2_kernels;
 #endif
     (void)level;
     return &ragkit_portable_kernels;
 }
 
+static const ragkit_product_kernels *product_table(int level) {
+#if defined(__x86_64__)
+    if (level == RAGKIT_AVX512_BF16) return &ragkit_avx512_bf16_products;
+    if (level == RAGKIT_AVX512) return &ragkit_avx512_products;
+    if (level == RAGKIT_AVX2) return &ragkit_avx2_products;
+#endif
+    (void)level;
+    return &ragkit_portable_products;
+}
+
+const ragkit_product_kernels *ragkit_products(int level, int format) {
+    const ragkit_product_kernels *kernels = product_table(level);
+    return kernels->formats[format].multiply ? kernels : NULL;
+}
+
 static int requested_level(void) {
     const char *name = getenv("RAGKIT_INSTRUCTION_LEVEL");
-    if (!name || strcmp(name, "avx512") == 0) return RAGKIT_AVX512;
+    if (!name || strcmp(name, "avx512_bf16") == 0) return RAGKIT_AVX512_BF16;
+    if (strcmp(name, "avx512") == 0) return RAGKIT_AVX512;
     if (strcmp(name, "avx2") == 0) return RAGKIT_AVX2;
     if (strcmp(name, "portable") == 0) return RAGKIT_PORTABLE;
-    fprintf(stderr, "RAGKit: RAGKIT_INSTRUCTION_LEVEL=\"%s\" is none of portable, avx2, avx512; ignored.\n", name);
-    return RAGKIT_AVX512;
+    fprintf(stderr, "RAGKit: RAGKIT_INSTRUCTION_LEVEL=\"%s\" is none of portable, avx2, avx512, avx512_bf16; ignored.\n",
+            name);
+    return RAGKIT_AVX512_BF16;
 }
 
 int ragkit_force_instruction_level(int level) {

@@ -1,5 +1,8 @@
-// Matrix products. On Linux OpenBLAS computes pieces on one thread each, because its own threads cannot share our pool;
-// on Apple platforms a product is one Accelerate call. Small and skinny products have kernels of their own.
+// Matrix products. Kernels of our own compute them where there is AVX2; elsewhere OpenBLAS computes pieces on one thread
+// each, because its own threads cannot share our pool, or on Apple platforms Accelerate the whole product.
+//
+// What computes a product depends on its shape alone and our kernels give the same bits for any part of it, so the number
+// of threads changes nothing. OpenBLAS's bits depend on the pieces.
 
 #include "internal.h"
 
@@ -42,127 +45,208 @@ static void scale_matrix(intptr_t m, intptr_t n, float beta, float *c, intptr_t 
     }
 }
 
-// op(A) and op(B) both need A's transpose: rare, and small here.
-static void transposed_product(intptr_t m, intptr_t n, intptr_t k, float alpha, const float *a, intptr_t lda,
-                               const float *b, intptr_t ldb, float beta, float *c, intptr_t ldc) {
-    for (intptr_t i = 0; i < m; i++) {
-        for (intptr_t j = 0; j < n; j++) {
-            float total = 0;
-            for (intptr_t p = 0; p < k; p++) total += a[p * lda + i] * b[j * ldb + p];
-            c[i * ldc + j] = beta == 0 ? alpha * total : alpha * total + beta * c[i * ldc + j];
+typedef void (*route)(const ragkit_product *product, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns);
+
+// Each route computes rows i ..< i + rows and columns j ..< j + columns on the calling thread.
+
+static void by_dots(const ragkit_product *p, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns) {
+    ragkit_kernels()->dot_rows(rows, columns, p->k, p->alpha, p->a + i * p->lda, p->lda, p->b + j * p->ldb, p->ldb,
+                               p->beta, p->c + i * p->ldc + j, p->ldc);
+}
+
+static void by_sums(const ragkit_product *p, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns) {
+    intptr_t row = p->transpose_a ? 1 : p->lda, column = p->transpose_a ? p->lda : 1;
+    ragkit_kernels()->sum_of_rows(rows, columns, p->k, p->alpha, p->a + i * row, row, column, p->b + j, p->ldb, p->beta,
+                                  p->c + i * p->ldc + j, p->ldc);
+}
+
+// op(A) and op(B) both need A's transpose: small here.
+static void by_definition(const ragkit_product *p, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns) {
+    for (intptr_t r = i; r < i + rows; r++) {
+        for (intptr_t s = j; s < j + columns; s++) {
+            float total = 0, *place = p->c + r * p->ldc + s;
+            for (intptr_t q = 0; q < p->k; q++) total += p->a[q * p->lda + r] * p->b[s * p->ldb + q];
+            *place = p->beta == 0 ? p->alpha * total : p->alpha * total + p->beta * *place;
         }
     }
 }
 
-static void blas_product(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha,
-                         const float *a, intptr_t lda, const float *b, intptr_t ldb, float beta, float *c,
-                         intptr_t ldc) {
+static void by_blas(const ragkit_product *p, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns) {
     prepare_blas();
-    cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans, (int)m,
-                (int)n, (int)k, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
+    cblas_sgemm(CblasRowMajor, p->transpose_a ? CblasTrans : CblasNoTrans, p->transpose_b ? CblasTrans : CblasNoTrans,
+                (int)rows, (int)columns, (int)p->k, p->alpha, p->a + (p->transpose_a ? i : i * p->lda), (int)p->lda,
+                p->b + (p->transpose_b ? j * p->ldb : j), (int)p->ldb, p->beta, p->c + i * p->ldc + j, (int)p->ldc);
+}
+
+static route choose_route(const ragkit_product *p) {
+    if (p->panels) return ragkit_multiply_panels;
+    bool small = p->m * p->n * p->k < SMALL_PRODUCT;
+    if (!p->transpose_a && p->transpose_b && (small || p->m <= SKINNY_ROWS)) return by_dots;
+    if (!p->transpose_b && (small || p->m <= 2)) return by_sums;
+    if (small) return by_definition;
+    return p->kernels ? ragkit_multiply_panels : by_blas;
+}
+
+// True if there is nothing to multiply; then it is done.
+static bool finish_empty(const ragkit_product *p) {
+    if (p->m <= 0 || p->n <= 0) return true;
+    if (p->k > 0) return false;
+    scale_matrix(p->m, p->n, p->beta, p->c, p->ldc);
+    return true;
+}
+
+static void multiply_alone(const ragkit_product *p) {
+    if (!finish_empty(p)) choose_route(p)(p, 0, p->m, 0, p->n);
+}
+
+static ragkit_product describe(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha,
+                               const float *a, intptr_t lda, const float *b, intptr_t ldb, float beta, float *c,
+                               intptr_t ldc) {
+    return (ragkit_product){
+        transpose_a, transpose_b, m, n, k, alpha, beta, a, b, c, lda, ldb, ldc,
+        .kernels = ragkit_products(ragkit_instruction_level(), RAGKIT_FLOAT32),
+    };
 }
 
 void ragkit_gemm_serial(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha,
                         const float *a, intptr_t lda, const float *b, intptr_t ldb, float beta, float *c,
                         intptr_t ldc) {
-    if (m <= 0 || n <= 0) return;
-    if (k <= 0) {
-        scale_matrix(m, n, beta, c, ldc);
-        return;
-    }
-    bool small = m * n * k < SMALL_PRODUCT;
-    if (!transpose_a && transpose_b && (small || m <= SKINNY_ROWS)) {
-        ragkit_kernels()->dot_rows(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-    } else if (!transpose_b && (small || m <= 2)) {
-        intptr_t row = transpose_a ? 1 : lda, column = transpose_a ? lda : 1;
-        ragkit_kernels()->sum_of_rows(m, n, k, alpha, a, row, column, b, ldb, beta, c, ldc);
-    } else if (small) {
-        transposed_product(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-    } else {
-        blas_product(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-    }
+    ragkit_product product = describe(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    multiply_alone(&product);
 }
+
+// MARK: Shared by the threads
 
 typedef struct {
-    bool transpose_a, transpose_b;
-    intptr_t m, n, k;
-    float alpha, beta;
-    const float *a, *b;
-    float *c;
-    intptr_t lda, ldb, ldc;
+    const ragkit_product *product;
+    route route;
     intptr_t rows, columns;  // of a piece
-    intptr_t stride_a, stride_b, stride_c;
-} product;
+} pieces;
 
-#if !defined(__APPLE__)
 static void run_piece(void *context, intptr_t item, intptr_t worker) {
     (void)worker;
-    const product *p = context;
-    intptr_t down = ragkit_pieces(p->m, p->rows);
-    intptr_t i = item % down * p->rows, j = item / down * p->columns;
-    ragkit_gemm_serial(p->transpose_a, p->transpose_b, ragkit_min(p->rows, p->m - i), ragkit_min(p->columns, p->n - j),
-                       p->k, p->alpha, p->a + (p->transpose_a ? i : i * p->lda), p->lda,
-                       p->b + (p->transpose_b ? j * p->ldb : j), p->ldb, p->beta, p->c + i * p->ldc + j, p->ldc);
+    const pieces *all = context;
+    const ragkit_product *p = all->product;
+    intptr_t down = ragkit_pieces(p->m, all->rows);
+    intptr_t i = item % down * all->rows, j = item / down * all->columns;
+    all->route(p, i, ragkit_min(all->rows, p->m - i), j, ragkit_min(all->columns, p->n - j));
 }
+
+// How many pieces are worth their threads.
+static intptr_t piece_count(const ragkit_product *p, route route) {
+#if defined(__APPLE__)
+    if (route == by_blas) return 1;  // Accelerate has threads of its own
 #endif
+    if (route == by_definition) return 1;
+    intptr_t threads = ragkit_thread_count();
+    intptr_t worthwhile = p->m * p->n / 64 * p->k / (PIECE_PRODUCT / 64);
+    // two pieces a thread, where they are long enough, even out what else the cores do
+    if (threads > 1 && worthwhile >= 128 * threads) return 2 * threads;
+    return ragkit_min(threads, worthwhile);
+}
+
+// A grid of pieces with the shortest edges: each packs its own part of A and B. What reads B once keeps all of A's rows.
+static intptr_t pieces_down(const ragkit_product *p, route route, intptr_t count) {
+    intptr_t best = 1;
+    for (intptr_t down = 1; down <= count && route != by_dots && route != by_sums; down++) {
+        if (count % down != 0) continue;
+        if (p->m / down + p->n / (count / down) < p->m / best + p->n / (count / best)) best = down;
+    }
+    return best;
+}
+
+static void multiply_together(const ragkit_product *p) {
+    if (finish_empty(p)) return;
+    route route = choose_route(p);
+    intptr_t count = piece_count(p, route);
+    if (count <= 1) {
+        route(p, 0, p->m, 0, p->n);
+        return;
+    }
+    enum { ROWS = 24, COLUMNS = 32 };  // multiples of the kernels' tiles
+    intptr_t down = pieces_down(p, route, count);
+    pieces all = {p, route, ragkit_pieces(p->m, down), ragkit_pieces(p->n, count / down)};
+    if (down > 1) all.rows = ragkit_pieces(all.rows, ROWS) * ROWS;
+    all.columns = ragkit_pieces(all.columns, COLUMNS) * COLUMNS;
+    ragkit_parallel(ragkit_pieces(p->m, all.rows) * ragkit_pieces(p->n, all.columns), run_piece, &all);
+}
 
 void ragkit_gemm(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha, const float *a,
                  intptr_t lda, const float *b, intptr_t ldb, float beta, float *c, intptr_t ldc) {
-#if !defined(__APPLE__)
-    intptr_t threads = ragkit_thread_count();
-    intptr_t worthwhile = m > 0 && n > 0 ? m * n / 64 * ragkit_max(k, 1) / (PIECE_PRODUCT / 64) : 0;
-    intptr_t pieces = ragkit_min(threads, worthwhile);
-    // two pieces a thread, where they are long enough, even out what else the cores do
-    if (threads > 1 && worthwhile >= 128 * threads) pieces = 2 * threads;
-    if (pieces > 1) {
-        // A grid of pieces with the shortest edges: each packs its own part of A and B.
-        intptr_t best = 1;
-        for (intptr_t down = 1; down <= pieces; down++) {
-            if (pieces % down != 0) continue;
-            if (m / down + n / (pieces / down) < m / best + n / (pieces / best)) best = down;
-        }
-        // multiples of the kernels' tiles
-        intptr_t rows = ragkit_pieces(ragkit_pieces(m, best), 8) * 8;
-        intptr_t columns = ragkit_pieces(ragkit_pieces(n, pieces / best), 24) * 24;
-        product all = {
-            .transpose_a = transpose_a, .transpose_b = transpose_b, .m = m, .n = n, .k = k, .alpha = alpha,
-            .beta = beta, .a = a, .b = b, .c = c, .lda = lda, .ldb = ldb, .ldc = ldc, .rows = rows, .columns = columns,
-        };
-        ragkit_parallel(ragkit_pieces(m, rows) * ragkit_pieces(n, columns), run_piece, &all);
-        return;
-    }
-#endif
-    ragkit_gemm_serial(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    ragkit_product product = describe(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    multiply_together(&product);
+}
+
+typedef struct {
+    ragkit_product first;
+    intptr_t stride_a, stride_b, stride_c;
+} batch;
+
+static ragkit_product product_at(const batch *batch, intptr_t i) {
+    ragkit_product product = batch->first;
+    product.a += i * batch->stride_a;
+    product.b += i * batch->stride_b;
+    product.c += i * batch->stride_c;
+    return product;
 }
 
 static void run_products(void *context, intptr_t begin, intptr_t end) {
-    const product *p = context;
     for (intptr_t i = begin; i < end; i++) {
-        ragkit_gemm_serial(p->transpose_a, p->transpose_b, p->m, p->n, p->k, p->alpha, p->a + i * p->stride_a, p->lda,
-                           p->b + i * p->stride_b, p->ldb, p->beta, p->c + i * p->stride_c, p->ldc);
+        ragkit_product product = product_at(context, i);
+        multiply_alone(&product);
     }
 }
 
 void ragkit_gemm_batched(intptr_t count, bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k,
                          float alpha, const float *a, intptr_t lda, intptr_t stride_a, const float *b, intptr_t ldb,
                          intptr_t stride_b, float beta, float *c, intptr_t ldc, intptr_t stride_c) {
-    if (count < ragkit_thread_count()) {  // too few to share out whole
-        for (intptr_t i = 0; i < count; i++) {
-            ragkit_gemm(transpose_a, transpose_b, m, n, k, alpha, a + i * stride_a, lda, b + i * stride_b, ldb, beta,
-                        c + i * stride_c, ldc);
-        }
+    batch all = {
+        describe(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc), stride_a, stride_b, stride_c,
+    };
+    if (count >= ragkit_thread_count()) {
+        ragkit_parallel_ranges(count, ragkit_max(1, m * n * k / 16), run_products, &all);
         return;
     }
-    product all = {
-        .transpose_a = transpose_a, .transpose_b = transpose_b, .m = m, .n = n, .k = k, .alpha = alpha, .beta = beta,
-        .a = a, .b = b, .c = c, .lda = lda, .ldb = ldb, .ldc = ldc, .stride_a = stride_a, .stride_b = stride_b,
-        .stride_c = stride_c,
-    };
-    ragkit_parallel_ranges(count, ragkit_max(1, m * n * k / 16), run_products, &all);
+    for (intptr_t i = 0; i < count; i++) {  // too few to share out whole
+        ragkit_product product = product_at(&all, i);
+        multiply_together(&product);
+    }
+}
+
+// MARK: With a pack
+
+static ragkit_product describe_packed(intptr_t m, float alpha, const float *a, intptr_t lda, const void *pack,
+                                      float beta, float *c, intptr_t ldc) {
+    ragkit_product product = ragkit_product_with_pack(pack);
+    product.m = m;
+    product.alpha = alpha;
+    product.beta = beta;
+    product.a = a;
+    product.c = c;
+    product.lda = lda;
+    product.ldc = ldc;
+    return product;
+}
+
+void ragkit_gemm_packed(intptr_t m, float alpha, const float *a, intptr_t lda, const void *pack, float beta, float *c,
+                        intptr_t ldc) {
+    ragkit_product product = describe_packed(m, alpha, a, lda, pack, beta, c, ldc);
+    multiply_together(&product);
+}
+
+void ragkit_gemm_packed_serial(intptr_t m, float alpha, const float *a, intptr_t lda, const void *pack, float beta,
+                               float *c, intptr_t ldc) {
+    ragkit_product product = describe_packed(m, alpha, a, lda, pack, beta, c, ldc);
+    multiply_alone(&product);
 }
 
 const char *ragkit_description(void) {
     static _Thread_local char text[160];
+    const ragkit_product_kernels *kernels = ragkit_products(ragkit_instruction_level(), RAGKIT_FLOAT32);
+    if (kernels) {
+        snprintf(text, sizeof(text), "RAGKit %s, %ld threads", kernels->name, (long)ragkit_thread_count());
+        return text;
+    }
 #if defined(__APPLE__)
     snprintf(text, sizeof(text), "Accelerate");
 #else

@@ -22,6 +22,8 @@ void *ragkit_allocate(size_t bytes);
 /// Memory of the calling thread, at least `bytes`, valid until the thread asks again. It is kept from call to call: fresh
 /// memory costs a page fault every 4 KB.
 void *ragkit_scratch(size_t bytes);
+/// A second one, for the products' panels: who calls a product may have the first in use.
+void *ragkit_panel_scratch(size_t bytes);
 
 typedef void (*ragkit_range_task)(void *context, intptr_t begin, intptr_t end);
 /// Runs `task` over disjoint ranges covering 0 ..< count, where one unit costs as much as `cost` simple elements.
@@ -119,5 +121,61 @@ extern const ragkit_kernel_table ragkit_avx512_kernels;
 
 /// The kernels of the level in use.
 const ragkit_kernel_table *ragkit_kernels(void);
+
+enum { RAGKIT_FORMATS = 3 };
+
+/// How products in one number format are made: rows of A and columns of B become panels (Bodies/panels.h), whose products
+/// are summed in registers (Bodies/tiles.h).
+typedef struct {
+    intptr_t depth;                     // zeros make k up to a multiple of it
+    bool whole;                         // a sum takes all of k at once; else C adds up blocks of k
+    intptr_t row_head, row_step;        // bytes of a row in a panel of A: once, and for each step of k
+    intptr_t column_head, column_step;  // and of a column in a panel of B
+    // Panels of `height` rows, and of tile_columns columns. In memory they are rows of the matrix, or lie across its rows.
+    void (*pack_rows)(bool across, intptr_t rows, intptr_t k, intptr_t height, const float *a, intptr_t lda,
+                      void *panels);
+    void (*pack_columns)(bool across, intptr_t columns, intptr_t k, const float *b, intptr_t ldb, void *panels);
+    // C[rows, columns] = alpha * A * B + beta * C from panels of `height` rows; k as made up, B's panels `b_stride` bytes
+    // apart
+    void (*multiply)(intptr_t height, intptr_t rows, intptr_t columns, intptr_t k, const void *a, const void *b,
+                     intptr_t b_stride, float alpha, float beta, float *c, intptr_t ldc);
+} ragkit_format;
+
+/// The products of one instruction level.
+typedef struct {
+    const char *name;
+    intptr_t tile_rows, tile_columns;
+    ragkit_format formats[RAGKIT_FORMATS];  // by RAGKIT_FLOAT32 and so on
+} ragkit_product_kernels;
+
+extern const ragkit_product_kernels ragkit_portable_products;
+#if defined(__x86_64__)
+extern const ragkit_product_kernels ragkit_avx2_products;
+extern const ragkit_product_kernels ragkit_avx512_products;
+extern const ragkit_product_kernels ragkit_avx512_bf16_products;
+#endif
+
+/// A level's kernels for products in `format`, or NULL where those are left to the BLAS (Float32 at the portable level).
+const ragkit_product_kernels *ragkit_products(int level, int format);
+
+/// C[m,n] = alpha * op(A) * op(B) + beta * C: everything ragkit_gemm is told, and what computes it.
+typedef struct {
+    bool transpose_a, transpose_b;
+    intptr_t m, n, k;
+    float alpha, beta;
+    const float *a, *b;
+    float *c;
+    intptr_t lda, ldb, ldc;
+    const ragkit_product_kernels *kernels;  // NULL: the BLAS
+    int format;                             // of the panels
+    const char *panels;                     // nullable: all of B's, made before; then `b` is not read
+} ragkit_product;
+
+/// Rows i ..< i + rows and columns j ..< j + columns of a product by panels, on the calling thread; k >= 1, j a multiple of
+/// tile_columns.
+void ragkit_multiply_panels(const ragkit_product *product, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns);
+
+/// A product with the pack's B, k and n; the rest is zeros.
+ragkit_product ragkit_product_with_pack(const void *pack);
 
 #endif

@@ -3,6 +3,8 @@
 #if defined(__x86_64__)
 #define LANES 8
 #define KERNEL_TABLE ragkit_avx2_kernels
+#define PRODUCT_TABLE ragkit_avx2_products
+#define PRODUCT_NAME "AVX2"
 // Before the attribute: it must not reach inline functions of system headers.
 #include "Bodies/headers.h"
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2"))), apply_to = function)

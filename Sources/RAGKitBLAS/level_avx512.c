@@ -3,6 +3,8 @@
 #if defined(__x86_64__)
 #define LANES 16
 #define KERNEL_TABLE ragkit_avx512_kernels
+#define PRODUCT_TABLE ragkit_avx512_products
+#define PRODUCT_NAME "AVX-512"
 // Before the attribute: it must not reach inline functions of system headers.
 #include "Bodies/headers.h"
 #pragma clang attribute push( \

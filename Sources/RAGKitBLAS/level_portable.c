@@ -2,5 +2,7 @@
 
 #define LANES 4
 #define KERNEL_TABLE ragkit_portable_kernels
+#define PRODUCT_TABLE ragkit_portable_products
+#define PRODUCT_NAME "portable"
 #include "Bodies/headers.h"
 #include "Bodies/kernels.h"

@@ -242,30 +242,37 @@ void *ragkit_allocate(size_t bytes) {
 typedef struct {
     size_t bytes;
     void *memory;
-} scratch;
+} buffer;
+
+enum { GENERAL, PANELS, BUFFERS };
 
 static pthread_key_t scratch_key;
 static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
 
 static void free_scratch(void *value) {
-    free(((scratch *)value)->memory);
-    free(value);
+    buffer *own = value;
+    for (int i = 0; i < BUFFERS; i++) free(own[i].memory);
+    free(own);
 }
 
 static void make_scratch_key(void) { pthread_key_create(&scratch_key, free_scratch); }
 
-void *ragkit_scratch(size_t bytes) {
+static void *scratch(int which, size_t bytes) {
     pthread_once(&scratch_once, make_scratch_key);
-    scratch *own = pthread_getspecific(scratch_key);
+    buffer *own = pthread_getspecific(scratch_key);
     if (!own) {
-        own = ragkit_allocate(sizeof(*own));
-        *own = (scratch){0, NULL};
+        own = ragkit_allocate(BUFFERS * sizeof(*own));
+        memset(own, 0, BUFFERS * sizeof(*own));
         pthread_setspecific(scratch_key, own);
     }
-    if (own->bytes < bytes) {
-        free(own->memory);
-        own->memory = ragkit_allocate(bytes);
-        own->bytes = bytes;
+    if (own[which].bytes < bytes) {
+        free(own[which].memory);
+        own[which].memory = ragkit_allocate(bytes);
+        own[which].bytes = bytes;
     }
-    return own->memory;
+    return own[which].memory;
 }
+
+void *ragkit_scratch(size_t bytes) { return scratch(GENERAL, bytes); }
+
+void *ragkit_panel_scratch(size_t bytes) { return scratch(PANELS, bytes); }

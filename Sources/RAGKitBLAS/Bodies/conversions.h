@@ -21,11 +21,6 @@ static void from_float16(intptr_t n, const uint16_t *x, float *y) {
 
 static void to_bfloat16(intptr_t n, const float *x, uint16_t *y) {
     VECTOR_LOOP(n, {
-        vf value = load(x + i, lanes);
-        vu b = (vu)value;
-        vu rounded = (b + 0x7fff + ((b >> 16) & 1)) >> 16;
-        vu quiet = (b >> 16) | 0x40;
-        vu nan = (vu)(value != value);
-        store_halves(y + i, lanes, __builtin_convertvector((nan & quiet) | (~nan & rounded), vh));
+        store_halves(y + i, lanes, __builtin_convertvector(bfloat16_bits(load(x + i, lanes)), vh));
     });
 }

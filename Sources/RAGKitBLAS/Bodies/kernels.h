@@ -12,6 +12,7 @@
 #include "search.h"
 #include "conversions.h"
 #include "products.h"
+#include "packed.h"
 
 const ragkit_kernel_table KERNEL_TABLE = {
     .fill = fill,

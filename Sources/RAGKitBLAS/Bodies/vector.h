@@ -156,6 +156,15 @@ INLINE float max_lanes(vf x) {
     return best;
 }
 
+// The 16 bits of a bfloat16: round to nearest even; NaN stays NaN.
+INLINE vu bfloat16_bits(vf x) {
+    vu b = (vu)x;
+    vu rounded = (b + 0x7fff + ((b >> 16) & 1)) >> 16;
+    vu quiet = (b >> 16) | 0x40;
+    vu nan = (vu)(x != x);
+    return (nan & quiet) | (~nan & rounded);
+}
+
 // exp: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial for exp(r) (Cephes' coefficients), and 2^n in two factors so that
 // subnormal results and the largest finite ones come out right. Adding 1.5 * 2^23 rounds to an integer in the low bits.
 INLINE vf exponential(vf x) {

@@ -32,19 +32,23 @@ void ragkit_parallel(intptr_t count, ragkit_task task, void *context);
 
 // MARK: Machine (dispatch.c)
 
-enum { RAGKIT_PORTABLE = 0, RAGKIT_AVX2 = 1, RAGKIT_AVX512 = 2 };
-/// The instruction level in use, chosen once from the processor (RAGKIT_INSTRUCTION_LEVEL=portable|avx2|avx512 lowers it).
+/// AVX512_BF16 is AVX-512 with the dot products of bf16 (VDPBF16PS) and int8 (VNNI); only products differ from AVX512.
+enum { RAGKIT_PORTABLE = 0, RAGKIT_AVX2 = 1, RAGKIT_AVX512 = 2, RAGKIT_AVX512_BF16 = 3 };
+/// The instruction level in use, chosen once from the processor (RAGKIT_INSTRUCTION_LEVEL=portable|avx2|avx512|avx512_bf16
+/// lowers it).
 int ragkit_instruction_level(void);
 /// For tests: uses `level` or the best this processor has, whichever is lower. Returns the level now in use.
 int ragkit_force_instruction_level(int level);
-/// What runs the products, such as "OpenBLAS 0.3.21 Haswell, 2 threads". The text is the calling
-/// thread's and stands until its next call.
+/// What runs the products, such as "RAGKit AVX2, 2 threads" or, at the portable level, "OpenBLAS 0.3.21 Haswell, 2
+/// threads". The text is the calling thread's and stands until its next call.
 const char *ragkit_description(void);
 
 // MARK: Products (gemm.c)
 
 /// C[m,n] = alpha * op(A)[m,k] * op(B)[k,n] + beta * C. op(X) is X, or its transpose when the flag is set (then A is [k,m]
 /// with row stride lda, B is [n,k]). beta = 0 never reads C. k = 0 gives beta * C.
+/// At the portable level OpenBLAS or Accelerate computes all but small products, whose bits may depend on the number of
+/// threads; kernels of our own do at the others, whose bits depend on the shape, the operands and the level only.
 void ragkit_gemm(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha,
                  const float *a, intptr_t lda, const float *b, intptr_t ldb, float beta, float *c, intptr_t ldc);
 /// The same on the calling thread alone.
@@ -54,6 +58,40 @@ void ragkit_gemm_serial(bool transpose_a, bool transpose_b, intptr_t m, intptr_t
 void ragkit_gemm_batched(intptr_t count, bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k,
                          float alpha, const float *a, intptr_t lda, intptr_t stride_a, const float *b, intptr_t ldb,
                          intptr_t stride_b, float beta, float *c, intptr_t ldc, intptr_t stride_c);
+
+// MARK: Products with a packed matrix (panels.c, gemm.c)
+
+// A weight [outputs, inputs] that many products use is rearranged once for all of them. Forward, x · Wᵀ, and backward,
+// dy · W, read it in two directions, so each has a pack of its own:
+//
+//     ragkit_pack(RAGKIT_FLOAT32, true, inputs, outputs, weight, inputs, forward);     // op(B) = Wᵀ [inputs, outputs]
+//     ragkit_gemm_packed(rows, 1, x, inputs, forward, 0, y, outputs);                  // y = x · Wᵀ
+//     ragkit_pack(RAGKIT_FLOAT32, false, outputs, inputs, weight, inputs, backward);   // op(B) = W [outputs, inputs]
+//     ragkit_gemm_packed(rows, 1, dy, outputs, backward, 1, dx, inputs);               // dx += dy · W
+//
+// A pack is of use only to the process that made it: its layout is the processor's. It may be read by many threads at
+// once, and outlives a change of the instruction level. Row i of a product with a pack has the same bits whatever the
+// other rows and their number, and for any number of threads (not so for Float32 at the portable level, which leaves it to
+// OpenBLAS or Accelerate).
+
+/// Number formats of a pack; sums are Float32.
+/// BFLOAT16: A and B are rounded to bfloat16 (to nearest even), A on the way. The levels agree to within Float32 rounding,
+/// save that VDPBF16PS takes subnormal operands and results as zeros.
+/// INT8: each column of op(B) (an output's weights, in x · Wᵀ) and each row of A, on the way, is divided by its largest
+/// magnitude / 127 and rounded to an integer; sums of integers are exact and the same at every level. k is at most 131072.
+/// A row or column that holds NaN or infinity becomes NaN, one all below 1e-36 becomes 0.
+enum { RAGKIT_FLOAT32 = 0, RAGKIT_BFLOAT16 = 1, RAGKIT_INT8 = 2 };
+/// The bytes of a pack of op(B) [k,n].
+size_t ragkit_pack_bytes(int format, intptr_t k, intptr_t n);
+/// Packs op(B) [k,n], which is B, or with the flag its transpose (then B is [n,k]), rows `ldb` elements apart, into `pack`,
+/// ragkit_pack_bytes(format, k, n) long and best aligned to 64 bytes (at least to 8).
+void ragkit_pack(int format, bool transpose_b, intptr_t k, intptr_t n, const float *b, intptr_t ldb, void *pack);
+/// C[m,n] = alpha * A[m,k] * op(B)[k,n] + beta * C with k and n of the pack. beta = 0 never reads C. k = 0 gives beta * C.
+void ragkit_gemm_packed(intptr_t m, float alpha, const float *a, intptr_t lda, const void *pack, float beta, float *c,
+                        intptr_t ldc);
+/// The same on the calling thread alone.
+void ragkit_gemm_packed_serial(intptr_t m, float alpha, const float *a, intptr_t lda, const void *pack, float beta,
+                               float *c, intptr_t ldc);
 
 // MARK: Elementwise (elementwise.c); y may be x
 

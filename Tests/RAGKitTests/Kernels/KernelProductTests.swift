@@ -76,6 +76,22 @@ extension KernelTests {
             }
         }
 
+        @Test func threadsChangeNoBits() {
+            var random = TestRandom(5)
+            let (m, n, k) = (140, 210, 700)
+            let a = random.floats(m * k), b = random.floats(n * k)
+            atEachLevel { level in
+                guard level > 0 else { return }  // the BLAS's bits depend on the pieces
+                for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
+                    expectSameBits("level \(level) \(ta) \(tb)") {
+                        var c = [Float](repeating: 0, count: m * n)
+                        ragkit_gemm(ta, tb, m, n, k, 1, a, ta ? m : k, b, tb ? k : n, 0, &c, n)
+                        return c
+                    }
+                }
+            }
+        }
+
         @Test(arguments: [0, 1, 2, 40])
         func batches(count: Int) {
             var random = TestRandom(3)
@@ -92,6 +108,104 @@ extension KernelTests {
                 }
                 expectClose(
                     c, expected, relative: 1e-5, absolute: 1e-5, "\(count) products \(m)x\(n)x\(k)")
+            }
+        }
+    }
+
+    @Suite(.serialized) struct Packs {
+        private static let formats = [RAGKIT_FLOAT32, RAGKIT_BFLOAT16, RAGKIT_INT8].map {
+            Int32($0)
+        }
+
+        /// A · op(B) + C for C = 1, with B in a pack; `b` is `[n, k]` when transposed.
+        private func product(
+            _ format: Int32, _ transposed: Bool, _ m: Int, _ n: Int, _ k: Int, _ a: [Float],
+            _ b: [Float]
+        ) -> [Float] {
+            let pack = UnsafeMutableRawPointer.allocate(
+                byteCount: ragkit_pack_bytes(format, k, n), alignment: 64)
+            defer { pack.deallocate() }
+            ragkit_pack(format, transposed, k, n, b, transposed ? k : n, pack)
+            var c = [Float](repeating: 1, count: m * n)
+            ragkit_gemm_packed(m, 1, a, k, pack, 1, &c, n)
+            return c
+        }
+
+        /// The value that a number becomes in bfloat16, by the definition: ties go to even.
+        private func rounded(_ x: Float) -> Float {
+            let bits = x.bitPattern
+            return Float(bitPattern: (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff_0000)
+        }
+
+        /// The integers of one row or column and their scale.
+        private func quantized(_ x: [Float]) -> (integers: [Double], scale: Double) {
+            let peak = x.map { abs($0) }.max() ?? 0
+            guard peak > 0 else { return (x.map { _ in 0 }, 0) }
+            let integers = x.map { Double(($0 * (127 / peak)).rounded(.toNearestOrEven)) }
+            return (integers, Double(peak / 127))
+        }
+
+        @Test func againstTheDefinition() {
+            for (i, (m, n, k)) in Products.shapes.enumerated() where m * n * k < 300_000 {
+                var random = TestRandom(UInt64(i))
+                let a = random.floats(m * k), b = random.floats(n * k)
+                for transposed in [false, true] {
+                    let rows = (0..<m).map { Array(a[$0 * k..<($0 + 1) * k]) }
+                    let columns = (0..<n).map { j in
+                        (0..<k).map { transposed ? b[j * k + $0] : b[$0 * n + j] }
+                    }
+                    for format in Self.formats {
+                        let (x, y) = (
+                            rows.map { operand(format, $0) }, columns.map { operand(format, $0) }
+                        )
+                        let expected = (0..<m * n).map { index in
+                            let (r, c) = (x[index / n], y[index % n])
+                            return 1 + r.scale * c.scale
+                                * summed(k) { r.integers[$0] * c.integers[$0] }
+                        }
+                        atEachLevel { level in
+                            expectClose(
+                                product(format, transposed, m, n, k, a, b), expected,
+                                relative: 1e-5, absolute: 1e-6 * Double(k).squareRoot() + 3e-7,
+                                "level \(level), format \(format), \(transposed) \(m)x\(n)x\(k)")
+                        }
+                    }
+                }
+            }
+        }
+
+        private func operand(_ format: Int32, _ x: [Float]) -> (integers: [Double], scale: Double) {
+            switch Int(format) {
+            case Int(RAGKIT_INT8): quantized(x)
+            case Int(RAGKIT_BFLOAT16): (doubles(x.map(rounded)), 1)
+            default: (doubles(x), 1)
+            }
+        }
+
+        @Test func neitherThreadsNorOtherRowsChangeARow() {
+            var random = TestRandom(6)
+            let (m, n, k) = (37, 300, 650)
+            let a = random.floats(m * k), b = random.floats(n * k)
+            atEachLevel { level in
+                for format in Self.formats where level > 0 || format > 0 {
+                    expectSameBits { product(format, true, m, n, k, a, b) }
+                    let all = product(format, true, m, n, k, a, b)
+                    let last = product(format, true, 1, n, k, Array(a.suffix(k)), b)
+                    #expect(Array(all.suffix(n)) == last, "level \(level), format \(format)")
+                }
+            }
+        }
+
+        @Test func whatIsNotFiniteShows() {
+            var a = [Float](repeating: 1, count: 3 * 40)
+            let b = [Float](repeating: 2, count: 5 * 40)
+            a[45] = .nan
+            atEachLevel { level in
+                for format in Self.formats {
+                    let c = product(format, true, 3, 5, 40, a, b)
+                    #expect(c[5..<10].allSatisfy { $0.isNaN }, "level \(level), format \(format)")
+                    #expect(!c[0..<5].contains { $0.isNaN } && !c[10..<15].contains { $0.isNaN })
+                }
             }
         }
     }

@@ -38,7 +38,7 @@ let kernelSizes = [0, 1, 7, 16, 17, 33, 100, 1003]
 let kernelLevels: [Int32] = {
     let usual = ragkit_instruction_level()
     defer { ragkit_force_instruction_level(usual) }
-    return (0...2).filter { ragkit_force_instruction_level($0) == $0 }
+    return (0...3).filter { ragkit_force_instruction_level($0) == $0 }
 }()
 
 /// Runs `body` at every instruction level of this machine and goes back to the usual one.

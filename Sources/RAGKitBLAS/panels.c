@@ -1,0 +1,185 @@
+// Products by panels: op(A) and op(B) are rearranged block by block so that the kernels read both front to back. A block
+// of A fills half of the second cache, one panel of B half of the first, a block of B a part of the last.
+
+#include "internal.h"
+
+enum {
+    DEPTH = 320,            // most steps of k in a block
+    ROW_BYTES = 240 << 10,  // of a block of A
+    COLUMNS = 2048,         // of a block of B
+};
+
+static intptr_t round_up(intptr_t n, intptr_t multiple) { return ragkit_pieces(n, multiple) * multiple; }
+
+// Blocks of about one size, a multiple of `multiple`, none larger than `most`.
+static intptr_t even_block(intptr_t n, intptr_t most, intptr_t multiple) {
+    intptr_t blocks = ragkit_pieces(n, ragkit_max(most / multiple * multiple, multiple));
+    return round_up(ragkit_pieces(n, blocks), multiple);
+}
+
+static intptr_t block_depth(const ragkit_format *format, intptr_t k) {
+    return format->whole ? round_up(k, format->depth) : even_block(k, DEPTH, 8);
+}
+
+static intptr_t panel_bytes(const ragkit_product_kernels *kernels, const ragkit_format *format, intptr_t depth) {
+    return kernels->tile_columns * (format->column_head + round_up(depth, format->depth) * format->column_step);
+}
+
+// Packed, B is block after block of k, a block is panel after panel: products read it front to back.
+static intptr_t block_offset(const ragkit_product_kernels *kernels, const ragkit_format *format, intptr_t n,
+                             intptr_t p) {
+    return round_up(n, kernels->tile_columns) * p * format->column_step;
+}
+
+typedef struct {
+    const ragkit_product_kernels *kernels;
+    const ragkit_format *format;
+    intptr_t depth, rows, columns;  // of a block; the depth depends on k alone, as results do on it
+    char *a, *b;                    // the blocks
+} plan;
+
+static plan make_plan(const ragkit_product *product, intptr_t rows, intptr_t columns) {
+    const ragkit_product_kernels *kernels = product->kernels;
+    const ragkit_format *format = &kernels->formats[product->format];
+    plan plan = {.kernels = kernels, .format = format};
+    plan.depth = block_depth(format, product->k);
+    intptr_t row_bytes = format->row_head + plan.depth * format->row_step;
+    plan.rows = even_block(rows, ROW_BYTES / row_bytes, kernels->tile_rows);
+    plan.columns = even_block(columns, COLUMNS, kernels->tile_columns);
+    size_t a_bytes = (size_t)round_up(plan.rows * row_bytes, 64);
+    size_t b_bytes = product->panels ? 0 : (size_t)(plan.columns * plan.depth * format->column_step);
+    plan.a = ragkit_panel_scratch(a_bytes + b_bytes);
+    plan.b = plan.a + a_bytes;
+    return plan;
+}
+
+// The panels of columns j ... and steps p ..., and how far apart they are.
+typedef struct {
+    const char *first;
+    intptr_t stride;
+} panels;
+
+static panels columns_block(const plan *plan, const ragkit_product *product, intptr_t j, intptr_t columns, intptr_t p,
+                            intptr_t depth) {
+    const ragkit_format *format = plan->format;
+    intptr_t stride = panel_bytes(plan->kernels, format, depth);
+    if (product->panels) {
+        const char *block = product->panels + block_offset(plan->kernels, format, product->n, p);
+        return (panels){block + j / plan->kernels->tile_columns * stride, stride};
+    }
+    const float *b = product->b + (product->transpose_b ? j * product->ldb + p : p * product->ldb + j);
+    format->pack_columns(!product->transpose_b, columns, depth, b, product->ldb, plan->b);
+    return (panels){plan->b, stride};
+}
+
+// Adds the product over steps p ..< p + depth to rows i ..< i + rows of the columns that `b` holds.
+static void multiply_rows(const plan *plan, const ragkit_product *product, intptr_t i, intptr_t rows, intptr_t j,
+                          intptr_t columns, intptr_t p, intptr_t depth, panels b) {
+    const ragkit_format *format = plan->format;
+    // panels of about one height: a last one of few rows would waste its tiles
+    intptr_t height = ragkit_pieces(rows, ragkit_pieces(rows, plan->kernels->tile_rows));
+    const float *a = product->a + (product->transpose_a ? p * product->lda + i : i * product->lda + p);
+    format->pack_rows(product->transpose_a, rows, depth, height, a, product->lda, plan->a);
+    format->multiply(height, rows, columns, round_up(depth, format->depth), plan->a, b.first, b.stride, product->alpha,
+                     p == 0 ? product->beta : 1, product->c + i * product->ldc + j, product->ldc);
+}
+
+void ragkit_multiply_panels(const ragkit_product *product, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns) {
+    plan plan = make_plan(product, rows, columns);
+    for (intptr_t column = j; column < j + columns; column += plan.columns) {
+        intptr_t block_columns = ragkit_min(plan.columns, j + columns - column);
+        for (intptr_t p = 0; p < product->k; p += plan.depth) {
+            intptr_t depth = ragkit_min(plan.depth, product->k - p);
+            panels b = columns_block(&plan, product, column, block_columns, p, depth);
+            for (intptr_t row = i; row < i + rows; row += plan.rows) {
+                multiply_rows(&plan, product, row, ragkit_min(plan.rows, i + rows - row), column, block_columns, p,
+                              depth, b);
+            }
+        }
+    }
+}
+
+// MARK: Packs
+
+enum { HEADER_BYTES = 64, WIDEST_TILE = 32 };
+
+// What a pack begins with. It names the level it was made at, whose kernels its products use whatever the level is then.
+typedef struct {
+    intptr_t k, n;
+    int32_t format, level;
+    bool transposed;  // of a plain copy: where the BLAS computes the product
+} header;
+
+// Enough at every level.
+size_t ragkit_pack_bytes(int format, intptr_t k, intptr_t n) {
+    const size_t columns = (size_t)(ragkit_pieces(n, WIDEST_TILE) * WIDEST_TILE), steps = (size_t)k;
+    const size_t column[RAGKIT_FORMATS] = {
+        [RAGKIT_FLOAT32] = steps * sizeof(float),
+        [RAGKIT_BFLOAT16] = (steps + 1) / 2 * 2 * sizeof(uint16_t),
+        [RAGKIT_INT8] = sizeof(float) + sizeof(int32_t) + (steps + 3) / 4 * 4,
+    };
+    return HEADER_BYTES + columns * column[format];
+}
+
+typedef struct {
+    const ragkit_product_kernels *kernels;
+    const ragkit_format *format;
+    intptr_t k, n, ldb;
+    bool transpose_b;
+    const float *b;
+    char *panels;
+} packing;
+
+static void pack_range(void *context, intptr_t begin, intptr_t end) {
+    const packing *all = context;
+    intptr_t width = all->kernels->tile_columns, whole = block_depth(all->format, all->k);
+    intptr_t j = begin * width, columns = ragkit_min(end * width, all->n) - j;
+    for (intptr_t p = 0; p < all->k; p += whole) {
+        intptr_t depth = ragkit_min(whole, all->k - p);
+        char *panels = all->panels + block_offset(all->kernels, all->format, all->n, p)
+            + begin * panel_bytes(all->kernels, all->format, depth);
+        const float *b = all->b + (all->transpose_b ? j * all->ldb + p : p * all->ldb + j);
+        all->format->pack_columns(!all->transpose_b, columns, depth, b, all->ldb, panels);
+    }
+}
+
+static void copy_range(void *context, intptr_t begin, intptr_t end) {
+    const packing *all = context;
+    intptr_t width = all->transpose_b ? all->k : all->n;
+    for (intptr_t i = begin; i < end; i++) {
+        memcpy((float *)all->panels + i * width, all->b + i * all->ldb, (size_t)width * sizeof(float));
+    }
+}
+
+void ragkit_pack(int format, bool transpose_b, intptr_t k, intptr_t n, const float *b, intptr_t ldb, void *pack) {
+    int level = ragkit_instruction_level();
+    *(header *)pack = (header){.k = k, .n = n, .format = format, .level = level, .transposed = transpose_b};
+    if (k <= 0 || n <= 0) return;
+    packing all = {
+        .kernels = ragkit_products(level, format), .k = k, .n = n, .ldb = ldb, .transpose_b = transpose_b, .b = b,
+        .panels = (char *)pack + HEADER_BYTES,
+    };
+    if (!all.kernels) {
+        ragkit_parallel_ranges(transpose_b ? n : k, transpose_b ? k : n, copy_range, &all);
+        return;
+    }
+    all.format = &all.kernels->formats[format];
+    ragkit_parallel_ranges(ragkit_pieces(n, all.kernels->tile_columns), 2 * k * all.kernels->tile_columns, pack_range,
+                           &all);
+}
+
+ragkit_product ragkit_product_with_pack(const void *pack) {
+    const header *about = pack;
+    const char *contents = (const char *)pack + HEADER_BYTES;
+    ragkit_product product = {
+        .n = about->n, .k = about->k, .kernels = ragkit_products(about->level, about->format), .format = about->format,
+    };
+    if (product.kernels) {
+        product.panels = contents;
+    } else {
+        product.b = (const float *)contents;
+        product.transpose_b = about->transposed;
+        product.ldb = about->transposed ? about->k : about->n;
+    }
+    return product;
+}
