@@ -16,7 +16,7 @@ struct Fid: AsyncParsableCommand {
 
               fid --data-dir Examples/Almanac
 
-            Standard output has the exact match and F1 of both on test questions, before and after;
+            Standard output has the exact match and F1 of both on test questions, before, between and after;
             standard error the progress.
             """)
 
@@ -27,13 +27,13 @@ struct Fid: AsyncParsableCommand {
     var kinds = "element,country"
 
     @Option(help: "How many passages are read for a question.")
-    var nDocs = 5
+    var nDocs = 2
 
     @Option(help: "Warm-up steps of the encoders.")
-    var warmupRetrieverSteps = 250
+    var warmupRetrieverSteps = 300
 
     @Option(help: "Warm-up steps of the generator.")
-    var warmupReaderSteps = 1200
+    var warmupReaderSteps = 1600
 
     @Option(help: "Questions in a step of either warm-up.")
     var warmupBatchSize = 24
@@ -42,13 +42,13 @@ struct Fid: AsyncParsableCommand {
     var warmupLearningRate = 1e-3
 
     @Option(help: "Optimizer steps of each of the two models after the warm-up.")
-    var maxSteps = 150
+    var maxSteps = 100
 
     @Option(help: "Questions in a step.")
     var trainBatchSize = 8
 
     @Option(help: "The peak learning rate after the warm-up.")
-    var learningRate = 3e-4
+    var learningRate = 5e-5
 
     @Option(help: "Test on the first so many questions; negative for all.")
     var nTest = 200

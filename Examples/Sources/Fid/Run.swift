@@ -25,26 +25,37 @@ struct Run {
                 + training.flatMap { [$0.question] + $0.answers },
             vocabularySize: 8000, dropout: 0, seed: options.seed)
         model.configuration.nDocs = options.nDocs
+        func encodeBase() throws {
+            note("encoding \(base.count) passages")
+            model.retriever = try DenseRetriever(
+                base, vectors: PassageEncoder(tokenizer: tokenizer).encode(base, with: context))
+        }
+        try encodeBase()
+        var rows = try await results(model, FusionInDecoder(rag: model), test, "random weights")
         try await warmUp(model, context, tokenizer, almanac, questions, documents.map(\.text))
-        note("encoding \(base.count) passages")
-        model.retriever = try DenseRetriever(
-            base, vectors: PassageEncoder(tokenizer: tokenizer).encode(base, with: context))
+        try encodeBase()
 
         // Two models that begin with the same values and go their own ways.
         let rag = try model.snapshot()
         let fusion = FusionInDecoder(rag: try model.snapshot())
-        var rows: [Row] = []
-        var evaluator = RagEvaluator()
-        evaluator.cutoffs = [options.nDocs]
-        rows.append(Row("RAG-token, before", try await evaluator.scores(of: rag, on: test)))
-        rows.append(Row("fusion-in-decoder, before", try await fusion.scores(on: test)))
+        rows += try await results(rag, fusion, test, "after the warm-up")
         let ragSeconds = try await train(RagTrainingTask(rag), training, "RAG-token")
         let fusionSeconds = try await train(FusionTask(fusion), training, "fusion-in-decoder")
-        rows.append(Row("RAG-token, after", try await evaluator.scores(of: rag, on: test)))
-        rows.append(Row("fusion-in-decoder, after", try await fusion.scores(on: test)))
-        rows[2].seconds = ragSeconds
-        rows[3].seconds = fusionSeconds
+        rows += try await results(rag, fusion, test, "in the end")
+        rows[rows.count - 2].seconds = ragSeconds
+        rows[rows.count - 1].seconds = fusionSeconds
         show(rows, seconds: Date().timeIntervalSince(start))
+    }
+
+    private func results(
+        _ rag: RagModel, _ fusion: FusionInDecoder, _ test: [RagExample], _ when: String
+    ) async throws -> [Row] {
+        var evaluator = RagEvaluator()
+        evaluator.cutoffs = [options.nDocs]
+        return [
+            Row("RAG-token, \(when)", try await evaluator.scores(of: rag, on: test)),
+            Row("fusion-in-decoder, \(when)", try await fusion.scores(on: test)),
+        ]
     }
 
     /// The questions about the kinds asked for.
@@ -132,7 +143,7 @@ struct Run {
                 "seconds": .double(seconds), "peak_mib": .double(peakMemoryMiB()),
             ]
             for row in rows {
-                let key = row.name.replacing(", ", with: "_").replacing("-", with: "_").lowercased()
+                let key = row.name.replacing(/[^a-zA-Z]+/, with: "_").lowercased()
                 result[key] = [
                     "count": .int(row.scores.count), "em": .double(row.scores.exactMatch),
                     "f1": .double(row.scores.f1),
@@ -150,7 +161,7 @@ struct Run {
                         rounded(row.scores.f1), row.seconds.map(rounded) ?? "",
                     ]
                 }))
-        let recall = rounded(rows[0].scores.recall[options.nDocs] ?? 0)
+        let recall = rounded(rows[2].scores.recall[options.nDocs] ?? 0)
         print(
             """
 
