@@ -24,9 +24,12 @@ struct ConfigurationReader {
         return value
     }
 
-    /// The id of a token, which the vocabulary must have.
-    func tokenID(_ key: String, default value: Int32, below vocabSize: Int) throws -> Int32 {
-        let id = try size(key, default: Int(value), atLeast: 0)
+    /// The id of a token, which the vocabulary must have; without a default it must be there.
+    func tokenID(
+        _ key: String, default value: Int32? = nil, below vocabSize: Int
+    ) throws -> Int32 {
+        let id =
+            try value.map { try size(key, default: Int($0), atLeast: 0) } ?? size(key, atLeast: 0)
         guard id < vocabSize else {
             throw ConfigurationError.unsupported(
                 key: key, value: "\(id)", expected: "an id below vocab_size, \(vocabSize)")

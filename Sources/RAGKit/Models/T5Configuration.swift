@@ -96,14 +96,12 @@ public struct T5Configuration: Sendable, Equatable {
     }
 
     private mutating func readTokenIDs(_ reader: ConfigurationReader) throws {
-        func id(_ key: String, _ value: Int32) throws -> Int32 {
+        func id(_ key: String, default value: Int32? = nil) throws -> Int32 {
             try reader.tokenID(key, default: value, below: vocabSize)
         }
-        tokenIDs.eos = try id("eos_token_id", tokenIDs.eos)
-        tokenIDs.pad = try id("pad_token_id", tokenIDs.pad)
-        let start = "decoder_start_token_id"
-        _ = try reader.size(start, atLeast: 0)  // must be there
-        tokenIDs.decoderStart = try id(start, 0)
+        tokenIDs.eos = try id("eos_token_id", default: tokenIDs.eos)
+        tokenIDs.pad = try id("pad_token_id", default: tokenIDs.pad)
+        tokenIDs.decoderStart = try id("decoder_start_token_id")
     }
 
     /// The settings as `config.json`, laid over what was read.

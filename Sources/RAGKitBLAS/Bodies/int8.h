@@ -75,17 +75,28 @@ INLINE void pack_int8(word_function write, intptr_t words_per_four, bool keeps_s
     }
 }
 
-INLINE vi four_bytes(vi a, vi b, vi c, vi d) {
-    return (a & 0xff) | (b & 0xff) << 8 | (c & 0xff) << 16 | d << 24;
+// Four steps of some lines, as integers.
+typedef struct {
+    vi a, b, c, d;
+} four_steps;
+
+INLINE four_steps quantized_steps(intptr_t width, const float *x, const float *inverses, intptr_t lanes) {
+    vf inverse = load(inverses, lanes);
+    return (four_steps){
+        quantized(load(x, lanes), inverse),
+        quantized(load(x + width, lanes), inverse),
+        quantized(load(x + 2 * width, lanes), inverse),
+        quantized(load(x + 3 * width, lanes), inverse),
+    };
 }
+
+INLINE vi four_bytes(four_steps s) { return (s.a & 0xff) | (s.b & 0xff) << 8 | (s.c & 0xff) << 16 | s.d << 24; }
 
 INLINE void column_words(intptr_t width, const float *x, const float *inverses, uint32_t *words, int32_t *sums) {
     VECTOR_LOOP(width, {
-        vf inverse = load(inverses + i, lanes);
-        vi a = quantized(load(x + i, lanes), inverse), b = quantized(load(x + width + i, lanes), inverse);
-        vi c = quantized(load(x + 2 * width + i, lanes), inverse), d = quantized(load(x + 3 * width + i, lanes), inverse);
-        store((float *)words + i, lanes, from_bits(four_bytes(a, b, c, d)));
-        vi sum = bits(load((const float *)sums + i, lanes)) + (a + b + c + d) * 128;
+        four_steps s = quantized_steps(width, x + i, inverses + i, lanes);
+        store((float *)words + i, lanes, from_bits(four_bytes(s)));
+        vi sum = bits(load((const float *)sums + i, lanes)) + (s.a + s.b + s.c + s.d) * 128;
         store((float *)sums + i, lanes, from_bits(sum));
     });
 }
@@ -103,10 +114,8 @@ enum { INT8_ROW_WORDS = 1 };
 INLINE void row_words(intptr_t width, const float *x, const float *inverses, uint32_t *words, int32_t *sums) {
     (void)sums;
     VECTOR_LOOP(width, {
-        vf inverse = load(inverses + i, lanes);
-        vi a = quantized(load(x + i, lanes), inverse), b = quantized(load(x + width + i, lanes), inverse);
-        vi c = quantized(load(x + 2 * width + i, lanes), inverse), d = quantized(load(x + 3 * width + i, lanes), inverse);
-        store((float *)words + i, lanes, from_bits(four_bytes(a, b, c, d) ^ (int32_t)0x80808080));
+        four_steps s = quantized_steps(width, x + i, inverses + i, lanes);
+        store((float *)words + i, lanes, from_bits(four_bytes(s) ^ (int32_t)0x80808080));
     });
 }
 
@@ -131,11 +140,9 @@ enum { INT8_ROW_WORDS = 2 };
 INLINE void row_words(intptr_t width, const float *x, const float *inverses, uint32_t *words, int32_t *sums) {
     (void)sums;
     VECTOR_LOOP(width, {
-        vf inverse = load(inverses + i, lanes);
-        vi a = quantized(load(x + i, lanes), inverse), b = quantized(load(x + width + i, lanes), inverse);
-        vi c = quantized(load(x + 2 * width + i, lanes), inverse), d = quantized(load(x + 3 * width + i, lanes), inverse);
-        store((float *)words + i, lanes, from_bits((a & 0xffff) | c << 16));
-        store((float *)words + width + i, lanes, from_bits((b & 0xffff) | d << 16));
+        four_steps s = quantized_steps(width, x + i, inverses + i, lanes);
+        store((float *)words + i, lanes, from_bits((s.a & 0xffff) | s.c << 16));
+        store((float *)words + width + i, lanes, from_bits((s.b & 0xffff) | s.d << 16));
     });
 }
 
