@@ -29,9 +29,9 @@ final class FusionReadingTask: TrainingTask {
         guard !ForwardContext.current.step.isMultiple(of: 2), titles.count > 1 else {
             return try reading.loss(texts)
         }
+        let distinct = titles.values.sorted { $0.title < $1.title }
         let passages = texts.passages.map { own in
-            let others = titles.keys.sorted().filter { $0 != own.title }.prefix(others)
-            return ([own] + others.compactMap { titles[$0] })
+            ([own] + distinct.filter { $0.title != own.title }.prefix(others))
                 .map { RetrievedPassage(passage: $0, score: 0) }
         }
         let evidence = try fusion.rag.evidence(
