@@ -5,8 +5,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-static _Atomic(const ragkit_kernel_table *) current;
-static _Atomic int current_level;
+enum { UNKNOWN = -1 };
+
+static _Atomic int usual_level = UNKNOWN;
+// Of a thread whose test forces a level, and of a worker whose job comes from such a thread.
+static _Thread_local int own_level = UNKNOWN;
 
 // The compiler's checks ask the processor and whether the system saves the wide registers.
 static int best_level(void) {
@@ -60,22 +63,20 @@ static int requested_level(void) {
     return RAGKIT_AVX512_BF16;
 }
 
-int ragkit_force_instruction_level(int level) {
-    level = (int)ragkit_max(RAGKIT_PORTABLE, ragkit_min(level, best_level()));
-    atomic_store(&current_level, level);
-    atomic_store_explicit(&current, table(level), memory_order_release);
+static int available(int level) { return (int)ragkit_max(RAGKIT_PORTABLE, ragkit_min(level, best_level())); }
+
+int ragkit_force_instruction_level(int level) { return own_level = available(level); }
+
+void ragkit_follow_instruction_level(int level) { own_level = level; }
+
+int ragkit_instruction_level(void) {
+    if (own_level != UNKNOWN) return own_level;
+    int level = atomic_load_explicit(&usual_level, memory_order_relaxed);
+    if (level != UNKNOWN) return level;
+    // Several threads may get here at once; all find the same.
+    level = available(requested_level());
+    atomic_store_explicit(&usual_level, level, memory_order_relaxed);
     return level;
 }
 
-const ragkit_kernel_table *ragkit_kernels(void) {
-    const ragkit_kernel_table *kernels = atomic_load_explicit(&current, memory_order_acquire);
-    if (kernels) return kernels;
-    // Several threads may get here at once; all find the same.
-    ragkit_force_instruction_level(requested_level());
-    return atomic_load_explicit(&current, memory_order_acquire);
-}
-
-int ragkit_instruction_level(void) {
-    ragkit_kernels();
-    return atomic_load(&current_level);
-}
+const ragkit_kernel_table *ragkit_kernels(void) { return table(ragkit_instruction_level()); }

@@ -122,6 +122,9 @@ extern const ragkit_kernel_table ragkit_avx512_kernels;
 /// The kernels of the level in use.
 const ragkit_kernel_table *ragkit_kernels(void);
 
+/// Makes the calling thread, a worker, compute at the level of the thread whose job it has.
+void ragkit_follow_instruction_level(int level);
+
 enum { RAGKIT_FORMATS = 3 };
 
 /// How products in one number format are made: rows of A and columns of B become panels (Bodies/panels.h), whose products

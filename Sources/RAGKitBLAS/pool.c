@@ -30,6 +30,7 @@ static _Atomic uint64_t job_state;
 static ragkit_task job_task;
 static void *job_context;
 static intptr_t job_count;
+static int job_level;  // the instruction level of its owner
 static _Atomic intptr_t job_next;
 
 static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER;  // held by the caller whose work has the pool
@@ -99,6 +100,7 @@ static bool join_job(uint64_t *seen, intptr_t worker) {
     while (state / GENERATION != *seen && (state & OPEN)) {
         if (atomic_compare_exchange_weak(&job_state, &state, state + 1)) {
             *seen = state / GENERATION;
+            ragkit_follow_instruction_level(job_level);
             take_items(worker);
             atomic_fetch_sub(&job_state, 1);
             return true;
@@ -183,6 +185,7 @@ void ragkit_parallel(intptr_t count, ragkit_task task, void *context) {
     job_task = task;
     job_context = context;
     job_count = count;
+    job_level = ragkit_instruction_level();
     atomic_store_explicit(&job_next, 0, memory_order_relaxed);
     uint64_t number = atomic_load(&job_state) / GENERATION + 1;
     if (number == UINT32_MAX) number = 1;

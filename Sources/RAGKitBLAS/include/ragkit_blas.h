@@ -37,7 +37,8 @@ enum { RAGKIT_PORTABLE = 0, RAGKIT_AVX2 = 1, RAGKIT_AVX512 = 2, RAGKIT_AVX512_BF
 /// The instruction level in use, chosen once from the processor (RAGKIT_INSTRUCTION_LEVEL=portable|avx2|avx512|avx512_bf16
 /// lowers it).
 int ragkit_instruction_level(void);
-/// For tests: uses `level` or the best this processor has, whichever is lower. Returns the level now in use.
+/// For tests: what the calling thread computes, and the pool for it, uses `level` or the best this processor has, whichever
+/// is lower. Returns that level. Other threads keep theirs.
 int ragkit_force_instruction_level(int level);
 /// What runs the products, such as "RAGKit AVX2, 2 threads" or, at the portable level, "OpenBLAS 0.3.21 Haswell, 2
 /// threads". The text is the calling thread's and stands until its next call.

@@ -32,6 +32,20 @@ private func run(_ count: Int, _ counters: Counters) {
         }, Unmanaged.passUnretained(counters).toOpaque())
 }
 
+/// The instruction levels that the items of one job see.
+private func levelsOfAJob() -> Set<Int32> {
+    var levels = [Int32](repeating: -1, count: 300)
+    levels.withUnsafeMutableBytes { bytes in
+        ragkit_parallel(
+            300,
+            { context, item, _ in
+                usleep(20)  // so that every worker comes
+                context!.assumingMemoryBound(to: Int32.self)[item] = ragkit_instruction_level()
+            }, bytes.baseAddress)
+    }
+    return Set(levels)
+}
+
 extension KernelTests {
     @Suite(.serialized) struct Pool {
         @Test(arguments: [1, 2, 3, 8])
@@ -107,6 +121,30 @@ extension KernelTests {
             #expect(ragkit_force_instruction_level(-1) == 0)
             ragkit_force_instruction_level(usual)
             #expect(!String(cString: ragkit_description()).isEmpty)
+        }
+
+        /// A forced level is that of the thread and of its jobs, and of nobody else.
+        @Test func aForcedLevelIsTheThreadsOwn() {
+            let usual = ragkit_instruction_level()
+            let threads = ragkit_thread_count()
+            defer { ragkit_set_thread_count(threads) }
+            ragkit_set_thread_count(3)
+            atEachLevel { level in
+                #expect(levelsOfAJob() == [level])
+                let elsewhere = DispatchQueue(label: "another thread")
+                let done = DispatchSemaphore(value: 0)
+                let found = UnsafeMutablePointer<Set<Int32>>.allocate(capacity: 1)
+                defer { found.deallocate() }
+                found.initialize(to: [])
+                let place = Int(bitPattern: found)
+                elsewhere.async {
+                    let found = UnsafeMutablePointer<Set<Int32>>(bitPattern: place)
+                    found?.pointee = levelsOfAJob().union([ragkit_instruction_level()])
+                    done.signal()
+                }
+                done.wait()
+                #expect(found.move() == [usual])
+            }
         }
     }
 }

@@ -2,8 +2,8 @@ import Foundation
 import RAGKitBLAS
 import Testing
 
-/// The suites of this folder change the instruction level and the number of threads of the whole process, so all of them
-/// are children of one serialized suite.
+/// The suites of this folder change the number of threads of the whole process, so all of them are children of one
+/// serialized suite.
 @Suite(.serialized) enum KernelTests {}
 
 /// Deterministic values for tests; SplitMix64.

@@ -123,12 +123,12 @@ import Testing
                 targets: model.targetTokens([TinyRag.answers[question]]))
             added.add(gradients(of: alone.sum, for: model.parameters()))
         }
-        // The encoders' gradients are differences of posteriors and priors that are nearly equal here:
-        // the last bit of a log-probability shows in their fourth digit.
+        // The encoders' gradients are differences of posteriors and priors, with the rounding of large
+        // log-probabilities in them: that of the context encoder's bias is zero, and comes out as 1e-5.
         for (name, parameter) in model.namedParameters() {
             expectClose(
                 try #require(together[parameter]), try #require(added[parameter]), relative: 1e-4,
-                ofRootMeanSquare: 1e-4, absolute: name.hasPrefix("rag.generator") ? 1e-5 : 1e-4,
+                ofRootMeanSquare: 1e-4, absolute: name.hasPrefix("rag.generator") ? 1e-5 : 5e-5,
                 name)
         }
     }
