@@ -35,8 +35,7 @@ enum VocabularyFiles {
 
     /// The lines of a text file without their ends (`\n`, `\r\n` or `\r`, as Python reads text),
     /// each checked to be UTF-8. A last line end does not begin another line.
-    static func lines(of url: URL) throws -> [String] {
-        let bytes = try read(url)
+    static func lines(of bytes: [UInt8], file: String) throws -> [String] {
         var lines: [String] = []
         var start = 0
         func add(_ end: Int) throws {
@@ -44,7 +43,7 @@ enum VocabularyFiles {
             let line = String(decoding: bytes[start..<end], as: UTF8.self)
             guard line.utf8.elementsEqual(bytes[start..<end]) else {
                 throw TokenizerError.malformed(
-                    file: url.path, line: lines.count + 1, reason: "this is not UTF-8 text")
+                    file: file, line: lines.count + 1, reason: "this is not UTF-8 text")
             }
             lines.append(line)
         }
@@ -64,17 +63,21 @@ enum VocabularyFiles {
 
     /// `vocab.txt`: one token a line, its id the number of the line counted from 0.
     static func wordPieceVocabulary(_ url: URL) throws -> [String] {
-        let tokens = try lines(of: url)
+        try wordPieceVocabulary(try read(url), file: url.path)
+    }
+
+    static func wordPieceVocabulary(_ bytes: [UInt8], file: String) throws -> [String] {
+        let tokens = try lines(of: bytes, file: file)
         guard !tokens.isEmpty else {
             throw TokenizerError.malformed(
-                file: url.path, line: 1, reason: "the vocabulary is empty; expected a token a line")
+                file: file, line: 1, reason: "the vocabulary is empty; expected a token a line")
         }
         var seen = ByteStringTable(capacity: tokens.count)
         for (index, token) in tokens.enumerated() where !token.isEmpty {
             let earlier = seen.insert(token, id: Int32(index))
             if earlier >= 0 {
                 throw TokenizerError.malformed(
-                    file: url.path, line: index + 1,
+                    file: file, line: index + 1,
                     reason: "the token '\(token)' is already on line \(earlier + 1), so it would "
                         + "have two ids; remove one of them")
             }
@@ -84,13 +87,17 @@ enum VocabularyFiles {
 
     /// `merges.txt`: two tokens a line, the most important pair first, under a `#version` line.
     static func merges(_ url: URL) throws -> [BytePairMerge] {
+        try merges(try read(url), file: url.path)
+    }
+
+    static func merges(_ bytes: [UInt8], file: String) throws -> [BytePairMerge] {
         var merges: [BytePairMerge] = []
-        for (index, line) in try lines(of: url).enumerated() {
+        for (index, line) in try lines(of: bytes, file: file).enumerated() {
             if line.isEmpty || line.hasPrefix("#version") { continue }
             let parts = line.utf8.split(separator: 0x20, omittingEmptySubsequences: false)
             guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty else {
                 throw TokenizerError.malformed(
-                    file: url.path, line: index + 1,
+                    file: file, line: index + 1,
                     reason: "expected two tokens with one space between, found '\(line)'")
             }
             merges.append(

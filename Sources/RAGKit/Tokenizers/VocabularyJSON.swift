@@ -13,8 +13,12 @@ enum VocabularyJSON {
 
     /// - Returns: The entries in the order of the file; tokens and ids each without repetition.
     static func entries(of url: URL) throws -> [Entry] {
-        try scanning(try VocabularyFiles.read(url), file: url.path) { scanner in
-            let entries = try entries(&scanner, file: url.path)
+        try entries(of: try VocabularyFiles.read(url), file: url.path)
+    }
+
+    static func entries(of bytes: [UInt8], file: String) throws -> [Entry] {
+        try scanning(bytes, file: file) { scanner in
+            let entries = try entries(&scanner, file: file)
             try scanner.expectEnd()
             return entries
         }

@@ -34,11 +34,16 @@ import Testing
         #expect(try read("a b\nc", .ans) == [["a b"], ["c"]])
         #expect(try read("t1\tt2\nt3", .titles) == [["t1", "t2"], ["t3"]])
         #expect(try read("who?\t['x', 'y']\nwhat?\t[\"z\"]", .qa) == [["x", "y"], ["z"]])
-        for (text, format) in [
-            ("a", .ans), ("a\nb\nc", .ans), ("who?\t['x']\nwhat?", .qa),
-            ("who?\t['x']\nwhat?\tz", .qa), ("who?\t['x']\nwhat?\t[]", .qa), ("a\n", .titles),
-        ] as [(String, GoldFormat)] {
-            #expect(throws: DatasetError.self) { _ = try read(text, format) }
+        for (text, format, says) in [
+            ("a", .ans, "'\(questions.path)' has 2 lines, '\(gold.path)' 1"),
+            ("a\nb\nc", .ans, "'\(questions.path)' has 2 lines, '\(gold.path)' 3"),
+            ("a\n", .titles, "'\(questions.path)' has 2 lines, '\(gold.path)' 1"),
+            ("who?\t['x']\nwhat?", .qa, "\(gold.path):2: "),
+            ("who?\tx\nwhat?\t['z']", .qa, "\(gold.path):1: "),
+            ("who?\t['x']\nwhat?\t[]", .qa, "\(gold.path):2: "),
+        ] as [(String, GoldFormat, String)] {
+            let error = #expect(throws: DatasetError.self) { _ = try read(text, format) }
+            #expect(error?.description.hasPrefix(says) == true, "\(error?.description ?? "none")")
         }
         let missing = folder.file("none")
         #expect(throws: DatasetError.missingFile(missing.path)) {

@@ -47,7 +47,7 @@ import Testing
         let tokenizer = try own(name)
         var generator = TokenizerTestGenerator(state: seed)
         var count = 0
-        for _ in 0..<100 {
+        for _ in 0..<Self.strings {
             let ids = tokenizer.ids(of: generator.string(upTo: 12))
             guard let unk = tokenizer.specialTokens.unk, !ids.contains(unk) else { continue }
             let once = tokenizer.decode(ids, skippingSpecialTokens: false, cleaningUp: false)
@@ -76,16 +76,13 @@ import Testing
                     return threadSeconds() - start
                 }.min() ?? 0
             }
-            let (short, long) = (seconds(3000), seconds(30000))
-            // Short times are mostly fixed cost and noise.
-            #expect(long < max(short, 0.002) * 20, "\(part.debugDescription): \(short), \(long)")
+            // Short times are mostly fixed cost and noise. What is slow for once is measured again.
+            var (short, long) = (seconds(3000), seconds(30000))
+            for _ in 0..<3 where long > max(short, 0.002) * 12 {
+                (short, long) = (seconds(3000), seconds(30000))
+            }
+            #expect(long <= max(short, 0.002) * 12, "\(part.debugDescription): \(short), \(long)")
         }
-    }
-
-    private func threadSeconds() -> Double {
-        var time = timespec()
-        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
-        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
     }
 
     /// Short and long words are merged by different code, and long words by other code still where
@@ -187,10 +184,15 @@ import Testing
         #expect(longer.fingerprint == tokenizer.fingerprint)
     }
 
-    /// One word of a megabyte comes back, and needs no deep stack.
+    /// One word of ten megabytes comes back, and needs no deep stack.
     @Test func oneEnormousWord() throws {
         let tokenizer = try own("bpe-bart")
-        let text = String(repeating: "lighthouse", count: 100_000)
+        #if DEBUG
+            let count = 100_000
+        #else
+            let count = 1_000_000
+        #endif
+        let text = String(repeating: "lighthouse", count: count)
         let ids = tokenizer.ids(of: text)
         #expect(tokenizer.decode(ids) == text)
         let bert = try own("wordpiece-uncased")
