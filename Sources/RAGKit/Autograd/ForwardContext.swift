@@ -18,22 +18,32 @@ public struct ForwardContext: Sendable {
     public var microBatch: Int
     /// Whether operators remember how to take gradients.
     public var recordsTape: Bool
+    /// The number format of products with weights.
+    public var precision: Precision
+    /// Where the work is counted, if anywhere.
+    public var profile: Profile?
     /// How many times each random stream was asked in this pass.
     private let calls = CallCounter()
 
     public init(
         isTraining: Bool = false, seed: UInt64 = 0, step: Int = 0, microBatch: Int = 0,
-        recordsTape: Bool = true
+        recordsTape: Bool = true, precision: Precision = .float32, profile: Profile? = nil
     ) {
         self.isTraining = isTraining
         self.seed = seed
         self.step = step
         self.microBatch = microBatch
         self.recordsTape = recordsTape
+        self.precision = precision
+        self.profile = profile
     }
 
-    /// Evaluation without a tape: what encoding, searching and generating run in.
-    public static var inference: ForwardContext { ForwardContext(recordsTape: false) }
+    /// Evaluation without a tape, with precision and profile of the present context: what encoding,
+    /// searching and generating run in.
+    public static var inference: ForwardContext {
+        ForwardContext(
+            recordsTape: false, precision: current.precision, profile: current.profile)
+    }
 
     /// The number of the random stream that the module at `path` uses for its next call.
     ///
@@ -45,6 +55,24 @@ public struct ForwardContext: Sendable {
             SeededGenerator.mixed($0 &+ 0x9E37_79B9_7F4A_7C15 &+ $1)
         }
     }
+}
+
+/// Runs `body` with products with weights in `precision`; the rest of the context stays.
+public func withPrecision<Result>(
+    _ precision: Precision, _ body: () throws -> Result
+) rethrows -> Result {
+    var context = ForwardContext.current
+    context.precision = precision
+    return try ForwardContext.$current.withValue(context, operation: body)
+}
+
+/// As the other `withPrecision`, for work that waits.
+public func withPrecision<Result>(
+    _ precision: Precision, _ body: () async throws -> Result
+) async rethrows -> Result {
+    var context = ForwardContext.current
+    context.precision = precision
+    return try await ForwardContext.$current.withValue(context, operation: body)
 }
 
 /// Counts calls by path.

@@ -100,6 +100,7 @@ private func walk(
 ) {
     guard let root = output.node else { return }
     let engine = GradientEngine()
+    let profile = Profile.current
     engine.add(cotangent.detached, to: root)
     var nodes = nodesBelow(root)
     // The last made comes first: every use of a value is newer than the value.
@@ -110,6 +111,13 @@ private func walk(
             leafReached(node, gradient)
         case .recorded:
             node.pullback?(gradient, GradientSink(inputs: node.inputs, engine: engine))
+            if let profile {
+                // Inputs are read and their gradients written.
+                let elements = node.inputs.reduce(node.shape.product) {
+                    $0 + 2 * ($1?.shape.product ?? 0)
+                }
+                profile.mark(node.name, bytes: Double(elements * MemoryLayout<Float>.stride))
+            }
             if !retainingTape { node.consume() }
         // fatalError, since a precondition of an optimized build stops without its sentence.
         case .notDifferentiable:

@@ -54,8 +54,13 @@ extension Tensor {
     static func record(
         _ name: String, _ inputs: [Tensor], value: Tensor, pullback: Node.Pullback?
     ) -> Tensor {
+        let context = ForwardContext.current
+        if let profile = context.profile {
+            let elements = inputs.reduce(value.count) { $0 + $1.count }
+            profile.mark(name, bytes: Double(elements * MemoryLayout<Float>.stride))
+        }
         let nodes = inputs.map(\.node)
-        guard nodes.contains(where: { $0 != nil }), ForwardContext.current.recordsTape else {
+        guard nodes.contains(where: { $0 != nil }), context.recordsTape else {
             return value.detached
         }
         let node = Node(name: name, shape: value.shape, inputs: nodes, pullback: pullback)

@@ -108,6 +108,7 @@ final class BartEncoder: Module {
 
     func callAsFunction(_ batch: TokenBatch) -> Tensor {
         let segments = SegmentMap(selfAttention: batch)
+        Profile.current?.add(tokens: batch.totalTokens)
         return layers.reduce(embeddings(batch.ids, positions: batch.positions)) { hidden, layer in
             layer(hidden, segments)
         }
@@ -128,6 +129,7 @@ final class BartDecoder: Module {
     func callAsFunction(_ batch: TokenBatch, _ memory: EncoderMemory, _ attended: [[Int]]) -> Tensor
     {
         let own = SegmentMap(selfAttention: batch)
+        Profile.current?.add(tokens: batch.totalTokens)
         let cross = SegmentMap(
             queryOffsets: batch.offsets, keyOffsets: memory.offsets, attended: attended)
         return layers.reduce(embeddings(batch.ids, positions: batch.positions)) { hidden, layer in
@@ -136,6 +138,7 @@ final class BartDecoder: Module {
     }
 
     func step(_ tokens: [Int32], _ cache: inout DecoderCache) -> Tensor {
+        Profile.current?.add(tokens: tokens.count)
         cache.checkRoom(for: tokens)
         let positions = [Int32](repeating: Int32(cache.length), count: tokens.count)
         var hidden = embeddings(tokens, positions: positions)

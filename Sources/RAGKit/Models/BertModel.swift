@@ -22,6 +22,7 @@ public final class BertModel: Module {
     /// - Returns: the states after the last layer run, `[totalTokens, hidden]`.
     public func callAsFunction(_ batch: TokenBatch, layerCount: Int? = nil) -> Tensor {
         let segments = SegmentMap(selfAttention: batch)
+        Profile.current?.add(tokens: batch.totalTokens)
         return layers.prefix(layerCount ?? layers.count).reduce(embeddings(batch)) {
             hidden, layer in
             layer(hidden, segments)

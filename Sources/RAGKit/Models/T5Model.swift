@@ -96,6 +96,7 @@ final class T5Encoder: Module {
 
     func callAsFunction(_ batch: TokenBatch) -> Tensor {
         let segments = SegmentMap(selfAttention: batch)
+        Profile.current?.add(tokens: batch.totalTokens)
         let bias = relativeBias(longestOf: batch)
         return ends.finish(
             layers.reduce(ends.embed(batch.ids)) { hidden, layer in
@@ -121,6 +122,7 @@ final class T5Decoder: Module {
     func callAsFunction(_ batch: TokenBatch, _ memory: EncoderMemory, _ attended: [[Int]]) -> Tensor
     {
         let own = SegmentMap(selfAttention: batch)
+        Profile.current?.add(tokens: batch.totalTokens)
         let cross = SegmentMap(
             queryOffsets: batch.offsets, keyOffsets: memory.offsets, attended: attended)
         let bias = relativeBias(longestOf: batch)
@@ -131,6 +133,7 @@ final class T5Decoder: Module {
     }
 
     func step(_ tokens: [Int32], _ cache: inout DecoderCache) -> Tensor {
+        Profile.current?.add(tokens: tokens.count)
         cache.checkRoom(for: tokens)
         // Positions that are not filled yet have a bias too, but no query sees them.
         let bias = relativeBias(queries: cache.length..<cache.length + 1, keys: cache.capacity)

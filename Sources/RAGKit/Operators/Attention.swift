@@ -86,7 +86,8 @@ private struct AttentionCall {
     let dropout: DropoutMask
 
     func forward(logSums: Tensor) -> Tensor {
-        Tensor(shape: queries.shape) { result in
+        Profile.current?.add(operations: 4 * pairs)
+        return Tensor(shape: queries.shape) { result in
             withKernelArguments { arguments in
                 ragkit_attention_forward(
                     arguments, result, queries.dim(1), logSums.writablePointer)
@@ -96,6 +97,8 @@ private struct AttentionCall {
 
     /// The gradients of q, k, v, and of the biases that there are, in this order.
     func backward(output: Tensor, logSums: Tensor, gradient: Tensor) -> [Tensor] {
+        // Scores again, and the gradients of both products.
+        Profile.current?.add(operations: 10 * pairs)
         let width = queries.dim(1)
         let results = [queries, keys, values].map { Tensor(shape: $0.shape) { _ in } }
         let head = headBias.map { Tensor(shape: $0.shape) { _ in } }
@@ -107,6 +110,19 @@ private struct AttentionCall {
                 results[2].writablePointer, width, head?.writablePointer, segment?.writablePointer)
         }
         return results + [head, segment].compactMap { $0 }
+    }
+
+    /// Query row times key row, times the width; causal attention sees about half of it.
+    private var pairs: Double {
+        var sum = 0
+        for query in 0..<segments.queryOffsets.count - 1 {
+            let rows = segments.queryOffsets[query + 1] - segments.queryOffsets[query]
+            let lists = segments.attendedOffsets[query]..<segments.attendedOffsets[query + 1]
+            for key in segments.attended[lists] {
+                sum += rows * (segments.keyOffsets[key + 1] - segments.keyOffsets[key])
+            }
+        }
+        return Double(sum) * Double(queries.dim(1)) * (causal ? 0.5 : 1)
     }
 
     private func withKernelArguments(_ body: (UnsafePointer<ragkit_attention>) -> Void) {

@@ -19,6 +19,7 @@ extension Tensor {
             otherTransposed ? (other.dim(-1), other.dim(-2)) : (other.dim(-2), other.dim(-1))
         precondition(k == otherK, "matmul: inner sizes differ, \(shape) × \(other.shape)")
         let batch = rank == 3 ? dim(0) : 1
+        Profile.current?.add(operations: 2 * Double(batch * m) * Double(n * k))
         let value = Tensor(shape: shape.dropLast(2) + [m, n]) { result in
             ragkit_gemm_batched(
                 batch, transposed, otherTransposed, m, n, k, 1, a.pointer, a.dim(-1), m * k,
@@ -67,12 +68,11 @@ extension Tensor {
         precondition(
             bias.map { $0.shape == [weight.dim(0)] } ?? true,
             "linear: bias \(bias?.shape ?? []) for a weight of shape \(weight.shape)")
-        let (x, w, b) = (detached, weight.detached, bias?.detached)
-        let (rows, inputs, outputs) = (shape.rowCount, weight.dim(1), weight.dim(0))
+        let (x, b) = (detached, bias?.detached)
+        let (rows, outputs) = (shape.rowCount, weight.dim(0))
+        let products = WeightProduct(weight)
         let product = Tensor(shape: shape.dropLast() + [outputs]) { result in
-            ragkit_gemm(
-                false, true, rows, outputs, inputs, 1, x.pointer, inputs, w.pointer, inputs, 0,
-                result, outputs)
+            products.forward(rows, x.pointer, result)
         }
         // The activation's gradient needs what it was applied to; the plain sum may overwrite.
         let sum = activation == .identity ? product : Tensor(shape: product.shape) { _ in }
@@ -91,14 +91,11 @@ extension Tensor {
                         gradient.count, activation.kernel, product.pointer, gradient.pointer, $0)
                 }
             sink.accumulate(into: 0) { buffer, accumulate in
-                ragkit_gemm(
-                    false, false, rows, inputs, outputs, 1, inner.pointer, outputs, w.pointer,
-                    inputs, accumulate ? 1 : 0, buffer, inputs)
+                products.backward(rows, inner.pointer, buffer, accumulate: accumulate)
             }
             sink.accumulate(into: 1) { buffer, accumulate in
-                ragkit_gemm(
-                    true, false, outputs, inputs, rows, 1, inner.pointer, outputs, x.pointer,
-                    inputs, accumulate ? 1 : 0, buffer, inputs)
+                products.weightGradient(
+                    rows, inner.pointer, x.pointer, buffer, accumulate: accumulate)
             }
             guard b != nil else { return }
             sink.accumulate(into: 2) { buffer, accumulate in

@@ -153,6 +153,7 @@ private struct LogitChunks {
     let bias: Tensor?
     let scale: Float
     let rowsPerChunk: Int
+    let products: WeightProduct
 
     /// - Parameter group: how many rows belong together; a chunk holds whole groups.
     init(_ projection: VocabularyProjection, _ hidden: Tensor, group: Int) {
@@ -165,6 +166,7 @@ private struct LogitChunks {
             "projection: hidden states \(hidden.shape) for a weight of shape \(weight.shape)")
         let group = max(group, 1)
         rowsPerChunk = max(1, max(64, chunkElements / max(1, weight.dim(0))) / group) * group
+        products = WeightProduct(projection.weight, repeats: hidden.dim(0) > rowsPerChunk)
     }
 
     func forEach(_ body: (Range<Int>, UnsafeMutablePointer<Float>) -> Void) {
@@ -172,9 +174,8 @@ private struct LogitChunks {
         let logits = TensorStorage(count: min(rows, rowsPerChunk) * size)
         for first in stride(from: 0, to: rows, by: rowsPerChunk) {
             let range = first..<min(first + rowsPerChunk, rows)
-            ragkit_gemm(
-                false, true, range.count, size, width, scale, hidden.pointer + first * width, width,
-                weight.pointer, width, 0, logits.pointer, size)
+            products.forward(
+                range.count, alpha: scale, hidden.pointer + first * width, logits.pointer)
             if let bias {
                 ragkit_add_row(range.count, size, logits.pointer, bias.pointer, logits.pointer)
             }
@@ -214,14 +215,13 @@ private struct LogitChunks {
         sink.accumulate(into: 0) { buffer, accumulate in
             // The first chunk makes the whole buffer, of which the later ones fill their rows.
             if isFirst && !accumulate { ragkit_fill(hidden.count, 0, buffer) }
-            ragkit_gemm(
-                false, false, range.count, width, size, scale, logits, size, weight.pointer, width,
-                1, buffer + rowOffset, width)
+            products.backward(
+                range.count, alpha: scale, logits, buffer + rowOffset, accumulate: true)
         }
         sink.accumulate(into: 1) { buffer, accumulate in
-            ragkit_gemm(
-                true, false, size, width, range.count, scale, logits, size,
-                hidden.pointer + rowOffset, width, accumulate ? 1 : 0, buffer, width)
+            products.weightGradient(
+                range.count, alpha: scale, logits, hidden.pointer + rowOffset, buffer,
+                accumulate: accumulate)
         }
         guard bias != nil else { return }
         sink.accumulate(into: 2) { buffer, accumulate in

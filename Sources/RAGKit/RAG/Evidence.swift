@@ -222,6 +222,11 @@ extension RagModel {
         if let inputs = evidence.contextEncoderInputs, !usesIndexVectors,
             let encoder = try contextParts()?.encoder
         {
+            if let profile = Profile.current {
+                let lengths = inputs.lengths
+                let found = candidates.rows.reduce(0) { $0 + lengths[Int($1)] }
+                profile.add(savedTokens: found - inputs.totalTokens)
+            }
             return candidates.scores(vectors, vectors: encoder(inputs))
         }
         return candidates.scores(vectors)

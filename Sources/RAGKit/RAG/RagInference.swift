@@ -13,10 +13,20 @@ import Foundation
 /// `@unchecked Sendable`: the model inside is a copy that nobody else holds and no code here changes.
 public struct RagInference: @unchecked Sendable {
     private let model: RagModel
+    /// The number format of products with weights.
+    public let precision: Precision
 
     /// - Throws: `RagError` when only one of context encoder and its tokenizer is set.
-    init(_ model: RagModel) throws {
+    init(_ model: RagModel, _ precision: Precision) throws {
         self.model = try model.snapshot()
+        self.precision = precision
+    }
+
+    /// Runs `body` on a thread of the library's own, in the precision asked for.
+    private func run<Result>(
+        _ body: @escaping () async throws -> Result
+    ) async throws -> Result {
+        try await onInferenceThread { try await withPrecision(precision) { try await body() } }
     }
 
     /// The settings of the model, as they were when this was made.
@@ -29,7 +39,7 @@ public struct RagInference: @unchecked Sendable {
         _ questions: [String], count: Int? = nil, passages: [[RetrievedPassage]]? = nil,
         scores: [[Float]]? = nil, generation: GenerationConfiguration? = nil
     ) async throws -> [RagAnswer] {
-        try await onInferenceThread {
+        try await run {
             try await model.answer(
                 questions, count: count, passages: passages, scores: scores,
                 generation: generation)
@@ -41,7 +51,7 @@ public struct RagInference: @unchecked Sendable {
         _ questions: [String], count: Int? = nil, passages: [[RetrievedPassage]]? = nil,
         scores: [[Float]]? = nil, generation: GenerationConfiguration? = nil
     ) async throws -> [[Int32]] {
-        try await onInferenceThread {
+        try await run {
             try await model.generate(
                 questions, count: count, passages: passages, scores: scores,
                 generation: generation)
@@ -53,7 +63,7 @@ public struct RagInference: @unchecked Sendable {
         _ questions: [String], count: Int? = nil, passages: [[RetrievedPassage]]? = nil,
         scores: [[Float]]? = nil, generation: GenerationConfiguration? = nil
     ) async throws -> [[Hypothesis]] {
-        try await onInferenceThread {
+        try await run {
             try await model.hypotheses(
                 questions, count: count, passages: passages, scores: scores,
                 generation: generation)
@@ -73,7 +83,7 @@ public struct RagInference: @unchecked Sendable {
         AsyncThrowingStream { continuation in
             let task = Task {
                 do {
-                    try await onInferenceThread {
+                    try await run {
                         try await model.stream(
                             question, count: count, passages: passages, scores: scores,
                             generation: generation
@@ -102,8 +112,12 @@ public struct RagPiece: Sendable {
 extension RagModel {
     /// What many tasks can ask at once: a copy of the model as it is now, which shares its weights.
     ///
+    /// - Parameter precision: of products with weights. `.bfloat16` and `.int8` read a half and a
+    ///   quarter of the memory; they round, so that now and then another word is chosen.
     /// - Throws: `RagError` when only one of context encoder and its tokenizer is set.
-    public func inference() throws -> RagInference { try RagInference(self) }
+    public func inference(precision: Precision = .float32) throws -> RagInference {
+        try RagInference(self, precision)
+    }
 
     /// A copy whose parts nobody else holds; values are shared until either side changes them.
     ///

@@ -71,7 +71,9 @@ public final class Trainer<Task: TrainingTask> {
         guard !isRunning else { throw TrainingError.alreadyRunning }
         isRunning = true
         defer { isRunning = false }
-        return try await onTrainingThread { try await self.run() }
+        return try await onTrainingThread {
+            try await withPrecision(self.arguments.precision) { try await self.run() }
+        }
     }
 
     private func run() async throws -> Report {
@@ -88,11 +90,12 @@ public final class Trainer<Task: TrainingTask> {
                 losses.append(report.loss)
                 let isLast = step == totalSteps
                 if isLast || step % arguments.loggingSteps == 0 { try emit(.step(report)) }
-                if let refresh = try await task.afterStep(step, isLast: isLast) {
-                    try emit(.refreshed(refresh))
+                let refresh = try await inPhase("refresh") {
+                    try await task.afterStep(step, isLast: isLast)
                 }
+                if let refresh { try emit(.refreshed(refresh)) }
                 if isLast || arguments.evalSteps.map({ step % $0 == 0 }) == true {
-                    metrics = try await validate()
+                    metrics = try await inPhase("validation") { try await validate() }
                 }
                 if !isLast { try _Concurrency.Task.checkCancellation() }
                 // Lets another trainer have the thread for a step.
@@ -117,13 +120,19 @@ public final class Trainer<Task: TrainingTask> {
         var (loss, tokens) = (0.0, 0)
         for (number, batch) in batches.enumerated() {
             let context = ForwardContext(
-                isTraining: true, seed: arguments.seed, step: step, microBatch: number)
+                isTraining: true, seed: arguments.seed, step: step, microBatch: number,
+                precision: arguments.precision, profile: Profile.current)
             let (value, weight, own) = try await ForwardContext.$current.withValue(context) {
-                let prepared = try await task.prepare(batch.map { examples[$0] })
-                let result = try task.loss(prepared)
+                let prepared = try await inPhase("prepare") {
+                    try await task.prepare(batch.map { examples[$0] })
+                }
+                let result = try inPhase("forward") { try task.loss(prepared) }
                 let value = Double(result.sum.item())
                 guard value.isFinite else { throw notFinite("the loss", batch) }
-                return (value, result.weight, RAGKit.gradients(of: result.sum, for: trainable))
+                let gradients = inPhase("backward") {
+                    RAGKit.gradients(of: result.sum, for: trainable)
+                }
+                return (value, result.weight, gradients)
             }
             loss += value
             tokens += weight
@@ -134,15 +143,17 @@ public final class Trainer<Task: TrainingTask> {
             case .meanPerToken: Double(max(1, tokens))
             case .sum: Double(batches.count)
             }
-        let norm = gradients.norm / divisor
+        let norm = inPhase("update") { gradients.norm } / divisor
         guard norm.isFinite else { throw notFinite("a gradient", batches.flatMap { $0 }) }
         let clip = arguments.maxGradNorm.map { min(1, $0 / (norm + 1e-6)) } ?? 1
         let rate =
             arguments.learningRate
             * arguments.lrSchedulerType.factor(
                 step: step, warmupSteps: arguments.warmupSteps, totalSteps: totalSteps)
-        optimizer.update(
-            gradients, learningRate: rate, gradientScale: Float(clip / divisor))
+        inPhase("update") {
+            optimizer.update(
+                gradients, learningRate: rate, gradientScale: Float(clip / divisor))
+        }
         step += 1
         return StepReport(
             step: step, totalSteps: totalSteps, epoch: Double(step) / Double(stepsPerEpoch),

@@ -38,6 +38,9 @@ public struct TrainingArguments: Sendable {
     public var metricForBestModel = "em"
     /// Parameters whose name contains one of these are not trained.
     public var frozen: [String] = []
+    /// The number format of products with weights, in training, validation and re-encoding; not
+    /// `.int8`, which has no gradient.
+    public var precision = Precision.float32
 
     public init() {}
 
@@ -72,6 +75,7 @@ public struct TrainingArguments: Sendable {
         try require(maxGradNorm.map { $0 > 0 } ?? true, "maxGradNorm", "above 0")
         try require(loggingSteps >= 1, "loggingSteps", "at least 1")
         try require(evalSteps.map { $0 >= 1 } ?? true, "evalSteps", "at least 1")
+        try require(precision != .int8, "precision", "float32 or bfloat16: int8 has no gradient")
         try require(
             adamw.rateFactors.allSatisfy { $0.factor >= 0 && $0.factor.isFinite }, "rateFactors",
             "at least 0")
