@@ -1,78 +1,80 @@
 import Foundation
 import RAGKit
 
-/// Self-attention and a feed-forward block, each on normalized states and added to them: the layer of
-/// the encoder, and with `causal` of the decoder's base.
-final class MargeEncoderLayer: Module {
-    @ModuleInfo(key: "attention") var attention: MultiHeadAttention
-    @ModuleInfo(key: "attention_norm") var attentionNorm: LayerNorm
-    @ModuleInfo(key: "feed_forward") var feedForward: FeedForward
-    @ModuleInfo(key: "feed_forward_norm") var feedForwardNorm: LayerNorm
+/// A step of a layer: its part reads the normalized states, and what it gives is added to them.
+final class MargeStep<Part: Module>: Module {
+    @ModuleInfo(key: "part") var part: Part
+    @ModuleInfo(key: "norm") var norm: LayerNorm
     let dropout: Dropout
 
-    init(_ config: MargeConfiguration, innerWidth: Int) {
+    init(_ part: Part, _ config: MargeConfiguration) {
         dropout = Dropout(config.dropout)
         super.init()
-        attention = config.attention
-        attentionNorm = LayerNorm(config.width)
-        feedForward = config.feedForward(innerWidth: innerWidth)
-        feedForwardNorm = LayerNorm(config.width)
+        (self.part, norm) = (part, LayerNorm(config.width))
     }
 
-    func callAsFunction(_ hidden: Tensor, _ segments: SegmentMap, causal: Bool) -> Tensor {
-        let middle = hidden + dropout(attention(attentionNorm(hidden), segments, causal: causal))
-        return middle + dropout(feedForward(feedForwardNorm(middle)))
+    func callAsFunction(_ hidden: Tensor, _ read: (Part, Tensor) -> Tensor) -> Tensor {
+        hidden + dropout(read(part, norm(hidden)))
+    }
+}
+
+/// Self-attention and a feed-forward block: the layer of the encoder, and with `causal` of the
+/// decoder's base. A decoder's layer has a step between the two.
+final class MargeLayer: Module {
+    @ModuleInfo(key: "attention") var attention: MargeStep<MultiHeadAttention>
+    @ModuleInfo(key: "feed_forward") var feedForward: MargeStep<FeedForward>
+
+    init(_ config: MargeConfiguration, innerWidth: Int) {
+        super.init()
+        attention = config.attention()
+        feedForward = MargeStep(
+            FeedForward(
+                width: config.width, innerWidth: innerWidth, dropout: config.dropout,
+                initialization: .normal(standardDeviation: config.initStd)), config)
+    }
+
+    func callAsFunction(
+        _ hidden: Tensor, _ segments: SegmentMap, causal: Bool,
+        between: (Tensor) -> Tensor = { $0 }
+    ) -> Tensor {
+        let first = attention(hidden) { $0($1, segments, causal: causal) }
+        return feedForward(between(first)) { $0($1) }
     }
 }
 
 /// Self-attention, attention to the evidence, and a feed-forward block.
 final class MargeDecoderLayer: Module {
-    @ModuleInfo(key: "attention") var attention: MultiHeadAttention
-    @ModuleInfo(key: "attention_norm") var attentionNorm: LayerNorm
-    @ModuleInfo(key: "cross_attention") var cross: MultiHeadAttention
-    @ModuleInfo(key: "cross_attention_norm") var crossNorm: LayerNorm
+    @ModuleInfo(key: "own") var own: MargeLayer
+    @ModuleInfo(key: "evidence") var reading: MargeStep<MultiHeadAttention>
     /// What relevance is multiplied by: β of the paper, of this layer.
     @ParameterInfo(key: "relevance_scale") var scale: Parameter
-    @ModuleInfo(key: "feed_forward") var feedForward: FeedForward
-    @ModuleInfo(key: "feed_forward_norm") var feedForwardNorm: LayerNorm
-    let dropout: Dropout
 
     init(_ config: MargeConfiguration) {
-        dropout = Dropout(config.dropout)
         super.init()
-        attention = config.attention
-        attentionNorm = LayerNorm(config.width)
-        cross = config.attention
-        crossNorm = LayerNorm(config.width)
-        scale = Parameter([1], .constant(config.relevanceScale))
-        feedForward = config.feedForward(innerWidth: config.decoderFeedForward)
-        feedForwardNorm = LayerNorm(config.width)
+        own = MargeLayer(config, innerWidth: config.decoderFeedForward)
+        (reading, scale) = (config.attention(), Parameter([1], .constant(config.relevanceScale)))
     }
 
     /// - Parameter relevance: one number for each attended document; none adds nothing.
     func callAsFunction(
-        _ hidden: Tensor, _ own: SegmentMap, _ evidence: Tensor, _ segments: SegmentMap,
+        _ hidden: Tensor, _ segments: SegmentMap, _ evidence: Tensor, _ documents: SegmentMap,
         relevance: Tensor?
     ) -> Tensor {
-        let first = hidden + dropout(attention(attentionNorm(hidden), own, causal: true))
-        let read = cross(
-            crossNorm(first), source: evidence, segments,
-            segmentBias: relevance.map { $0 * scale.tensor })
-        let middle = first + dropout(read)
-        return middle + dropout(feedForward(feedForwardNorm(middle)))
+        own(hidden, segments, causal: true) { states in
+            reading(states) { attention, rows in
+                attention(
+                    rows, source: evidence, documents,
+                    segmentBias: relevance.map { $0 * scale.tensor })
+            }
+        }
     }
 }
 
 extension MargeConfiguration {
-    fileprivate var attention: MultiHeadAttention {
-        MultiHeadAttention(
-            width: width, heads: heads, dropout: dropout,
-            initialization: .normal(standardDeviation: initStd))
-    }
-
-    fileprivate func feedForward(innerWidth: Int) -> FeedForward {
-        FeedForward(
-            width: width, innerWidth: innerWidth, dropout: dropout,
-            initialization: .normal(standardDeviation: initStd))
+    fileprivate func attention() -> MargeStep<MultiHeadAttention> {
+        let rule = Parameter.Initialization.normal(standardDeviation: initStd)
+        return MargeStep(
+            MultiHeadAttention(width: width, heads: heads, dropout: dropout, initialization: rule),
+            self)
     }
 }

@@ -42,9 +42,9 @@ struct EncodedDocuments {
 final class MargeModel: Module {
     let configuration: MargeConfiguration
     @ModuleInfo(key: "tokens") var tokens: Embedding
-    @ModuleInfo(key: "encoder") var encoder: [MargeEncoderLayer]
+    @ModuleInfo(key: "encoder") var encoder: [MargeLayer]
     @ModuleInfo(key: "encoder_norm") var encoderNorm: LayerNorm
-    @ModuleInfo(key: "decoder_base") var base: [MargeEncoderLayer]
+    @ModuleInfo(key: "decoder_base") var base: [MargeLayer]
     @ModuleInfo(key: "decoder") var decoder: [MargeDecoderLayer]
     @ModuleInfo(key: "decoder_norm") var decoderNorm: LayerNorm
     /// `[maxTokens, width]`.
@@ -66,11 +66,11 @@ final class MargeModel: Module {
             paddingID: config.vocabularySize + config.languages,
             initialization: .normal(standardDeviation: config.initStd))
         encoder = (0..<config.encoderLayers).map { _ in
-            MargeEncoderLayer(config, innerWidth: config.feedForward)
+            MargeLayer(config, innerWidth: config.feedForward)
         }
         encoderNorm = LayerNorm(config.width)
         base = (0..<config.baseLayers).map { _ in
-            MargeEncoderLayer(config, innerWidth: config.decoderFeedForward)
+            MargeLayer(config, innerWidth: config.decoderFeedForward)
         }
         decoder = (0..<config.decoderLayers).map { _ in MargeDecoderLayer(config) }
         decoderNorm = LayerNorm(config.width)
@@ -137,7 +137,7 @@ final class MargeModel: Module {
     }
 
     private func run(
-        _ layers: ArraySlice<MargeEncoderLayer>, _ hidden: Tensor, _ segments: SegmentMap,
+        _ layers: ArraySlice<MargeLayer>, _ hidden: Tensor, _ segments: SegmentMap,
         causal: Bool = false
     ) -> Tensor {
         layers.reduce(hidden) { $1($0, segments, causal: causal) }

@@ -49,9 +49,7 @@ public struct Chunk: Sendable {
     public var source: Passage
 
     public init(title: String, text: String, source: Passage) {
-        self.title = title
-        self.text = text
-        self.source = source
+        (self.title, self.text, self.source) = (title, text, source)
     }
 
     /// The sentences of passages, each a chunk under its passage's title.
