@@ -12,6 +12,8 @@ let package = Package(
     products: [
         .executable(name: "train-step", targets: ["TrainStep"]),
         .executable(name: "generate", targets: ["Generate"]),
+        .executable(name: "encode", targets: ["Encode"]),
+        .executable(name: "growth", targets: ["Growth"]),
         .executable(name: "tokenize", targets: ["Tokenize"]),
     ],
     dependencies: [.package(name: "RAGKit", path: "..")],
@@ -23,6 +25,12 @@ let package = Package(
             swiftSettings: swiftSettings),
         .executableTarget(
             name: "Generate", dependencies: ["BenchmarkSupport", "RAGKit"],
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "Encode", dependencies: ["BenchmarkSupport", "RAGKit"],
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "Growth", dependencies: ["BenchmarkSupport", "RAGKit"],
             swiftSettings: swiftSettings),
         .executableTarget(
             name: "Tokenize", dependencies: ["RAGKit"], swiftSettings: swiftSettings),

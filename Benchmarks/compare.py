@@ -20,6 +20,7 @@ parser.add_argument("--python", default=sys.executable, help="an interpreter wit
 parser.add_argument("--rounds", type=int, default=10)
 parser.add_argument("--precision", default="fp32", choices=("fp32", "onednn"))
 parser.add_argument("--size", default="small", choices=("small", "base"))
+parser.add_argument("--ours", default="float32", help="our precision: float32, bfloat16, int8 (generation only)")
 parser.add_argument("--program", default=os.path.join(HERE, ".build", "release", "train-step"))
 args = parser.parse_args()
 
@@ -27,7 +28,7 @@ with tempfile.TemporaryDirectory() as scratch:
     work, models = os.path.join(scratch, "work.json"), os.path.join(scratch, "models")
     peer = Side("transformers", [args.python, os.path.join(HERE, "peers", "trainstep.py"), "--size", args.size,
                                  "--precision", args.precision, "--export", work, "--save", models, "--serve"])
-    ours = Side("RAGKit", [args.program, work, models])
+    ours = Side("RAGKit", [args.program, work, models, args.ours])
     found, expected = ours.ready["loss_without_dropout"], ours.ready["loss_of_the_reference"]
     if abs(found - expected) > 1e-4 * abs(expected):
         sys.exit(f"not the same work: loss {found}, the reference's is {expected}")
@@ -42,4 +43,4 @@ with tempfile.TemporaryDirectory() as scratch:
               f"peak {side.peak:.0f} MB, {len(seconds[side.name])} rounds")
     ratios = sorted(a / b for a, b in zip(seconds[peer.name], seconds[ours.name]))
     print(f"ratio of medians {statistics.median(seconds[peer.name]) / statistics.median(seconds[ours.name]):.2f}, "
-          f"by round {ratios[0]:.2f} to {ratios[-1]:.2f} ({args.size}, {args.precision}, {os.cpu_count()} processors)")
+          f"by round {ratios[0]:.2f} to {ratios[-1]:.2f} ({args.size}, {args.precision}, ours {args.ours}, {os.cpu_count()} processors)")

@@ -27,15 +27,26 @@ private func peakMegabytes() -> Double {
 
 /// The two files of a benchmark: the work that a peer exported, and the model it saved.
 ///
-/// Without exactly these two arguments the program says how it is used and ends.
+/// Without these two arguments the program says how it is used and ends.
 public func workAndModel(_ program: String) -> (work: URL, model: URL) {
     let arguments = CommandLine.arguments
-    guard arguments.count == 3 else {
+    guard 3...4 ~= arguments.count else {
         FileHandle.standardError.write(
-            Data("usage: \(program) work.json model-directory\n".utf8))
+            Data("usage: \(program) work.json model-directory [precision]\n".utf8))
         exit(2)
     }
     return (URL(fileURLWithPath: arguments[1]), URL(fileURLWithPath: arguments[2]))
+}
+
+/// The number format of products: the third argument, Float32 without one.
+public func precisionArgument() -> Precision {
+    guard CommandLine.arguments.count > 3 else { return .float32 }
+    guard let precision = Precision(rawValue: CommandLine.arguments[3]) else {
+        FileHandle.standardError.write(
+            Data("precisions are float32, bfloat16 and int8\n".utf8))
+        exit(2)
+    }
+    return precision
 }
 
 extension JSONValue {
@@ -52,16 +63,34 @@ extension JSONValue {
 public func modelWithoutTokenizers(
     _ directory: URL
 ) throws -> (model: RagModel, tokenizer: any Tokenizer) {
-    let pieces = try WordPieceTrainer(vocabularySize: 100).train(on: ["nothing to tokenize"])
-    let bytes = try ByteBPETrainer(vocabularySize: 300).train(on: ["nothing to tokenize"])
     let config = try JSONValue(contentsOf: directory.appendingPathComponent("config.json"))
     let encoder = try DPRConfiguration(role: .question, json: config["question_encoder"] ?? [:])
     let generator = try BartConfiguration(json: config["generator"] ?? [:])
-    let model = try RagModel(
-        questionEncoder: DPREncoder(configuration: encoder), questionTokenizer: pieces,
-        generator: BartGenerator(configuration: generator), generatorTokenizer: bytes,
-        configuration: RagConfiguration(json: config))
+    let (model, pieces) = try withoutTokenizers(
+        DPREncoder(configuration: encoder), BartGenerator(configuration: generator),
+        RagConfiguration(json: config))
     try model.load(ModelWeights(directory: directory))
     model.configuration.compatibility = .huggingFace
+    return (model, pieces)
+}
+
+/// A RAG model of parts with random weights.
+public func randomModel(
+    _ encoder: DPREncoder, _ generator: BartGenerator
+) throws -> (model: RagModel, tokenizer: any Tokenizer) {
+    var numbers = SeededGenerator(seed: 1)
+    let made = try withoutTokenizers(encoder, generator, RagConfiguration())
+    made.model.initialize(using: &numbers)
+    return made
+}
+
+private func withoutTokenizers(
+    _ encoder: DPREncoder, _ generator: BartGenerator, _ configuration: RagConfiguration
+) throws -> (model: RagModel, tokenizer: any Tokenizer) {
+    let pieces = try WordPieceTrainer(vocabularySize: 100).train(on: ["nothing to tokenize"])
+    let bytes = try ByteBPETrainer(vocabularySize: 300).train(on: ["nothing to tokenize"])
+    let model = try RagModel(
+        questionEncoder: encoder, questionTokenizer: pieces, generator: generator,
+        generatorTokenizer: bytes, configuration: configuration)
     return (model, pieces)
 }

@@ -4,7 +4,7 @@ import RAGKit
 
 /// Generation from the token ids that `peers/generate.py --export` wrote.
 ///
-///     generate work.json model
+///     generate work.json model [precision]
 ///
 /// Prints a line when ready, then makes one timed run for each line `run token` or `run sequence` on
 /// standard input, until `quit`: the protocol of `peers/generate.py --serve`, so that one driver can
@@ -36,6 +36,7 @@ final class Batch {
     private let model: RagModel
     private let questions: TokenBatch
     private let evidence: Evidence
+    private let precision = precisionArgument()
 
     init(work: URL, model directory: URL) throws {
         let json = try JSONValue(contentsOf: work)
@@ -53,10 +54,12 @@ final class Batch {
     func run(_ kind: Marginalization) throws -> JSONValue {
         model.configuration.marginalization = kind
         let start = DispatchTime.now().uptimeNanoseconds
-        let vectors = ForwardContext.$current.withValue(.inference) {
-            model.questionEncoder(questions)
+        let found = try withPrecision(precision) {
+            let vectors = ForwardContext.$current.withValue(.inference) {
+                model.questionEncoder(questions)
+            }
+            return try model.hypotheses(vectors: vectors, evidence: evidence)
         }
-        let found = try model.hypotheses(vectors: vectors, evidence: evidence)
         let end = DispatchTime.now().uptimeNanoseconds
         let ids = found.map { list in
             JSONValue.array((list.first?.tokenIDs ?? []).map { .int(Int($0)) })

@@ -4,7 +4,7 @@ import RAGKit
 
 /// One end-to-end training step on the token ids that `peers/trainstep.py --export` wrote.
 ///
-///     train-step work.json small-model
+///     train-step work.json small-model [precision]
 ///
 /// Prints a line when ready, then makes one timed step for each line `run` on standard input, until
 /// `quit`: the protocol of `peers/trainstep.py --serve`, so that one driver can interleave the two.
@@ -40,6 +40,7 @@ final class Step {
     private let optimizer: AdamW
     private let parameters: [Parameter]
     private let maxGradNorm: Double
+    private let precision = precisionArgument()
     let expectedLoss: Double
 
     init(work: URL, model directory: URL) throws {
@@ -74,7 +75,8 @@ final class Step {
     /// One step: forward, backward, clip, update (with learning rate 0, as the peer's).
     func run() throws -> JSONValue {
         let start = DispatchTime.now().uptimeNanoseconds
-        let context = ForwardContext(isTraining: true, seed: 1)
+        let context = ForwardContext(
+            isTraining: true, seed: 1, precision: precision)
         var middle = start
         var value: Float = 0
         let gradients = try ForwardContext.$current.withValue(context) { () throws -> Gradients in

@@ -1,0 +1,131 @@
+"""Encoding passages of about 100 words, as a user of the peers would, timed on the CPU.
+
+    python encode.py --peer transformers --export work.json --save DIR   writes ids and model, for everybody
+    python encode.py --peer transformers --model DIR --work work.json --serve
+    python encode.py --peer ctranslate2-int8 --model DIR --work work.json --serve
+
+Peers: transformers as rag-end2end-retriever uses it to evaluate (batches of 16 in the order given, padded to the longest,
+no attention mask), transformers-sorted (like lengths together, with a mask), ctranslate2-float32, ctranslate2-int8.
+"""
+import argparse
+import json
+import os
+import resource
+import sys
+import time
+
+for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+    os.environ.pop(name, None)
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--peer", default="transformers")
+parser.add_argument("--size", default="base", choices=("base", "minilm"))
+parser.add_argument("--passages", type=int, default=64)
+parser.add_argument("--threads", type=int, default=2)
+parser.add_argument("--export", metavar="FILE")
+parser.add_argument("--save", metavar="DIR")
+parser.add_argument("--model", metavar="DIR")
+parser.add_argument("--work", metavar="FILE")
+parser.add_argument("--serve", action="store_true")
+args = parser.parse_args()
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[name] = str(args.threads)
+
+import numpy as np
+import torch
+import transformers
+from transformers import BertConfig, BertModel, DPRConfig, DPRContextEncoder
+
+transformers.logging.set_verbosity_error()
+torch.set_num_threads(args.threads)
+SIZES = {"base": dict(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072),
+         "minilm": dict(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536)}
+VOCABULARY = 30522
+
+if args.export:
+    random = np.random.default_rng(1)
+    rows = [[101] + random.integers(1000, VOCABULARY, n - 2).tolist() + [102] for n in random.integers(120, 153, args.passages)]
+    torch.manual_seed(0)
+    DPRContextEncoder(DPRConfig(vocab_size=VOCABULARY, **SIZES[args.size])).save_pretrained(args.save)
+    json.dump({"passages": rows}, open(args.export, "w"))
+    sys.exit()
+
+passages = json.load(open(args.work))["passages"]
+
+
+def batches(order, size=16):
+    for start in range(0, len(order), size):
+        rows = [passages[i] for i in order[start:start + size]]
+        longest = max(map(len, rows))
+        yield (order[start:start + size], torch.tensor([row + [0] * (longest - len(row)) for row in rows]),
+               torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows]))
+
+
+def with_transformers(in_order):
+    model = DPRContextEncoder.from_pretrained(args.model).eval()
+    order = list(range(len(passages)))
+    if not in_order:
+        order.sort(key=lambda i: -len(passages[i]))
+
+    def run():
+        found = [None] * len(passages)
+        with torch.inference_mode():
+            for places, ids, mask in batches(order):
+                vectors = model(ids).pooler_output if in_order else model(ids, attention_mask=mask).pooler_output
+                for place, vector in zip(places, vectors):
+                    found[place] = vector.numpy()
+        return found
+    return run
+
+
+def with_ctranslate2(kind):
+    import ctranslate2
+    from transformers import BertTokenizerFast
+    folder = args.model + "-bert"
+    if not os.path.exists(folder + "-ct2"):
+        model = DPRContextEncoder.from_pretrained(args.model)
+        bert = BertModel(BertConfig(vocab_size=VOCABULARY, **SIZES[args.size]))
+        bert.load_state_dict(model.ctx_encoder.bert_model.state_dict(), strict=False)
+        bert.save_pretrained(folder)
+        with open(os.path.join(folder, "vocab.txt"), "w") as file:
+            file.write("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + [f"w{i}" for i in range(VOCABULARY - 5)]))
+        BertTokenizerFast(os.path.join(folder, "vocab.txt")).save_pretrained(folder)
+        # Newer converters pass `dtype`, which transformers 4.46.3 calls `torch_dtype`.
+        load = transformers.PreTrainedModel.from_pretrained.__func__
+        transformers.PreTrainedModel.from_pretrained = classmethod(
+            lambda cls, *values, dtype=None, **options: load(cls, *values, **options))
+        ctranslate2.converters.TransformersConverter(folder).convert(folder + "-ct2", force=True)
+    encoder = ctranslate2.Encoder(folder + "-ct2", device="cpu", compute_type=kind, inter_threads=1, intra_threads=args.threads)
+    order = sorted(range(len(passages)), key=lambda i: -len(passages[i]))
+
+    def run():
+        found = [None] * len(passages)
+        for start in range(0, len(order), 16):
+            places = order[start:start + 16]
+            states = np.array(encoder.forward_batch([passages[i] for i in places]).last_hidden_state)
+            for place, state in zip(places, states):
+                found[place] = state[0]
+        return found
+    return run
+
+
+run = (with_ctranslate2(args.peer.split("-")[1]) if args.peer.startswith("ctranslate2")
+       else with_transformers(args.peer == "transformers"))
+
+
+def answer(**values):
+    values["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps(values), flush=True)
+
+
+def shown(found):
+    return [[float(x) for x in vector[:64]] for vector in found[:4]]
+
+
+run()
+answer(ready=True, vectors=shown(run()))
+for line in sys.stdin:
+    if line.strip() == "quit":
+        break
+    start = time.perf_counter()
+    found = run()
+    answer(seconds=time.perf_counter() - start, vectors=shown(found))
