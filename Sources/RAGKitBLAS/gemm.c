@@ -79,7 +79,7 @@ static void by_blas(const ragkit_product *p, intptr_t i, intptr_t rows, intptr_t
 }
 
 static route choose_route(const ragkit_product *p) {
-    if (p->panels) return ragkit_multiply_panels;
+    if (p->panels || p->format != RAGKIT_FLOAT32) return ragkit_multiply_panels;
     bool small = p->m * p->n * p->k < SMALL_PRODUCT;
     if (!p->transpose_a && p->transpose_b && (small || p->m <= SKINNY_ROWS)) return by_dots;
     if (!p->transpose_b && (small || p->m <= 2)) return by_sums;
@@ -174,6 +174,15 @@ static void multiply_together(const ragkit_product *p) {
 void ragkit_gemm(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha, const float *a,
                  intptr_t lda, const float *b, intptr_t ldb, float beta, float *c, intptr_t ldc) {
     ragkit_product product = describe(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    multiply_together(&product);
+}
+
+void ragkit_gemm_bfloat16(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha,
+                          const float *a, intptr_t lda, const float *b, intptr_t ldb, float beta, float *c,
+                          intptr_t ldc) {
+    ragkit_product product = describe(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    product.format = RAGKIT_BFLOAT16;
+    product.kernels = ragkit_products(ragkit_instruction_level(), RAGKIT_BFLOAT16);
     multiply_together(&product);
 }
 

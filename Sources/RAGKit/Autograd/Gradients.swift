@@ -36,8 +36,10 @@ public struct Gradients: Sendable {
     public var norm: Double { squaredNorms.reduce(0) { $0 + $1 }.squareRoot() }
 
     private var squaredNorms: [Double] {
-        order.compactMap { byParameter[$0] }.map {
-            ragkit_sum_of_squares($0.count, $0.pointer)
+        let profile = Profile.current
+        return order.compactMap { byParameter[$0] }.map { gradient in
+            defer { profile?.mark("norm", bytes: 4 * Double(gradient.count)) }
+            return ragkit_sum_of_squares(gradient.count, gradient.pointer)
         }
     }
 }

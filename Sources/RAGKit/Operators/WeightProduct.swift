@@ -61,14 +61,15 @@ struct WeightProduct {
         }
     }
 
-    /// `dWeight = alpha · dyᵀ · x`, or that added to `dWeight`, in Float32 in every precision.
+    /// `dWeight = alpha · dyᵀ · x`, or that added to `dWeight`.
     func weightGradient(
         _ rows: Int, alpha: Float = 1, _ dy: UnsafePointer<Float>, _ x: UnsafePointer<Float>,
         _ dWeight: UnsafeMutablePointer<Float>, accumulate: Bool
     ) {
         let (outputs, inputs) = (weight.dim(0), weight.dim(1))
         count(rows)
-        ragkit_gemm(
+        let multiply = precision == .bfloat16 ? ragkit_gemm_bfloat16 : ragkit_gemm
+        multiply(
             true, false, outputs, inputs, rows, alpha, dy, outputs, x, inputs, accumulate ? 1 : 0,
             dWeight, inputs)
     }
@@ -79,6 +80,6 @@ struct WeightProduct {
 
     private func pack(_ rows: Int, transposed: Bool) -> WeightPack? {
         if precision == .float32, !isReused || rows > Self.mostRowsOfFloat32 { return nil }
-        return weight.storage.packs.pack(of: weight, transposed: transposed, precision)
+        return weight.storage.pack(of: weight, transposed: transposed, precision)
     }
 }

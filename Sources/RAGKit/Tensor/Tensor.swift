@@ -118,7 +118,7 @@ public struct Tensor: Sendable {
         guard isKnownUniquelyReferenced(&storage), storage.isWritable else {
             return Tensor(shape: shape, storage: storage, offset: offset).copied()
         }
-        storage.packs.removeAll()
+        storage.forgetPacks()
         return Tensor(shape: shape, storage: storage, offset: offset)
     }
 

@@ -12,7 +12,7 @@ final class TensorStorage: @unchecked Sendable {
     /// What keeps the memory alive when it is not ours (a mapped file); such storage is read only.
     private let owner: AnyObject?
     /// Rearranged copies for products, while the contents stay as they are.
-    let packs = WeightPacks()
+    let packs = Mutex<[WeightPackKey: WeightPack]>([:])
 
     /// A block of `count` elements with undefined contents.
     init(count: Int) {

@@ -1,12 +1,12 @@
 import RAGKitBLAS
 import Synchronization
 
-/// The number format in which products with weights read their operands. Sums, weights, gradients
-/// and everything else are Float32 whatever it is.
+/// The number format in which products with weights read their operands, forward and backward. Sums,
+/// weights, gradients and everything else are Float32 whatever it is.
 public enum Precision: String, Sendable, CaseIterable {
     case float32
     /// Operands rounded to bfloat16: half the memory to read, and twice the speed on processors that
-    /// multiply bfloat16. Gradients of weights are products of Float32.
+    /// multiply bfloat16.
     case bfloat16
     /// Operands rounded to 8-bit integers, weights for each output and inputs for each row: for
     /// encoding and generating. It has no gradient.
@@ -40,18 +40,18 @@ final class WeightPack: @unchecked Sendable {
     deinit { StoragePool.shared.recycle(start, count) }
 }
 
-/// The packs that were made of one storage.
-final class WeightPacks: Sendable {
-    private struct Key: Hashable {
-        var offset: Int
-        var shape: [Int]
-        var transposed: Bool
-        var precision: Precision
-    }
-    private let packs = Mutex<[Key: WeightPack]>([:])
+/// What a pack was made of, in its storage.
+struct WeightPackKey: Hashable {
+    var offset: Int
+    var shape: [Int]
+    var transposed: Bool
+    var precision: Precision
+}
 
+extension TensorStorage {
+    /// The pack of a weight `[outputs, inputs]` in this storage, made if it is not there.
     func pack(of weight: Tensor, transposed: Bool, _ precision: Precision) -> WeightPack {
-        let key = Key(
+        let key = WeightPackKey(
             offset: weight.offset, shape: weight.shape, transposed: transposed,
             precision: precision)
         return packs.withLock { packs in
@@ -62,9 +62,9 @@ final class WeightPacks: Sendable {
         }
     }
 
-    /// How many there are.
-    var count: Int { packs.withLock(\.count) }
+    /// Lets all packs go: the contents are about to change.
+    func forgetPacks() { packs.withLock { $0.removeAll() } }
 
-    /// Forgets them: the storage is about to change.
-    func removeAll() { packs.withLock { $0.removeAll() } }
+    /// How many packs there are.
+    var packCount: Int { packs.withLock(\.count) }
 }

@@ -200,7 +200,9 @@ public final class Trainer<Task: TrainingTask> {
         guard let output = arguments.outputDir else { return }
         try FileManager.default.createDirectory(at: output, withIntermediateDirectories: true)
         let directory = output.appendingPathComponent(name)
-        try AtomicDirectory.write(to: directory, replacing: true) { try task.save(in: $0) }
+        try inPhase("saving") {
+            try AtomicDirectory.write(to: directory, replacing: true) { try task.save(in: $0) }
+        }
         try emit(.saved(step: step, directory: directory))
     }
 

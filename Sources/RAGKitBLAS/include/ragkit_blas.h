@@ -93,6 +93,10 @@ void ragkit_gemm_packed(intptr_t m, float alpha, const float *a, intptr_t lda, c
 /// The same on the calling thread alone.
 void ragkit_gemm_packed_serial(intptr_t m, float alpha, const float *a, intptr_t lda, const void *pack, float beta,
                                float *c, intptr_t ldc);
+/// ragkit_gemm with A and B rounded to bfloat16 on the way, as with a pack of that format.
+void ragkit_gemm_bfloat16(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha,
+                          const float *a, intptr_t lda, const float *b, intptr_t ldb, float beta, float *c,
+                          intptr_t ldc);
 
 // MARK: Elementwise (elementwise.c); y may be x
 

@@ -80,6 +80,10 @@ import Testing
             phases.isSuperset(of: [
                 "prepare", "forward", "backward", "update", "refresh", "validation",
             ]))
+        let updates = report.rows.filter { $0.phase == "update" }
+        let size = Double(model.parameterCount)
+        #expect(updates.first { $0.name == "AdamW" }?.bytes == 28 * size)
+        #expect(updates.first { $0.name == "norm" }?.bytes == 4 * size)
         #expect(report.tokens > 300)
         #expect(report.savedTokens > 0)
         #expect(report.description.contains("100.0 GFLOP/s in a large Float32 product"))

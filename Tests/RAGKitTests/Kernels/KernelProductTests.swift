@@ -174,6 +174,36 @@ extension KernelTests {
             }
         }
 
+        /// Operands of either orientation, none of them packed before.
+        @Test func bfloat16AgainstTheDefinition() {
+            for (i, (m, n, k)) in Products.shapes.enumerated() where m * n * k < 3_000_000 {
+                var random = TestRandom(UInt64(i))
+                let exact = random.floats(max(m * k, 1)).map(rounded)
+                let other = random.floats(max(n * k, 1)).map(rounded)
+                // What rounding takes away, so that operands have to be rounded.
+                let a = exact.map { $0 * (1 + 0x1p-10) }, b = other.map { $0 * (1 - 0x1p-10) }
+                atEachLevel { level in
+                    for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
+                        var c = [Float](repeating: 1, count: m * n)
+                        ragkit_gemm_bfloat16(
+                            ta, tb, m, n, k, 0.5, a, ta ? m : k, b, tb ? k : n, -1, &c, n)
+                        let expected = (0..<m * n).map { index in
+                            let (i, j) = (index / n, index % n)
+                            return -1 + 0.5
+                                * summed(k) { p in
+                                    Double(exact[ta ? p * m + i : i * k + p])
+                                        * Double(other[tb ? j * k + p : p * n + j])
+                                }
+                        }
+                        expectClose(
+                            c, expected, relative: 1e-5,
+                            absolute: 1e-6 * Double(k).squareRoot() + 3e-7,
+                            "level \(level), \(ta) \(tb) \(m)x\(n)x\(k)")
+                    }
+                }
+            }
+        }
+
         private func operand(_ format: Int32, _ x: [Float]) -> (integers: [Double], scale: Double) {
             switch Int(format) {
             case Int(RAGKIT_INT8): quantized(x)

@@ -98,16 +98,16 @@ import Testing
         }
         let before = product()
         let kept = linear.weight.value
-        #expect(kept.storage.packs.count == 1)
+        #expect(kept.storage.packCount == 1)
         #expect(product().elements == before.elements)
-        #expect(kept.storage.packs.count == 1, "made once")
+        #expect(kept.storage.packCount == 1, "made once")
 
         linear.weight.update { $0[3] += 1 }
         let after = product()
         #expect(after.elements != before.elements)
         expectNear(
             after, naive(x, linear.weight.value, precision), precision == .int8 ? 2e-2 : 1e-5)
-        #expect(kept.storage.packs.count == 1, "whoever holds the old value has its pack")
+        #expect(kept.storage.packCount == 1, "whoever holds the old value has its pack")
     }
 
     @Test func aPackGoesWithAChangeInPlace() {
@@ -121,7 +121,7 @@ import Testing
         let before = product()
         weight.update { $0[0] += 1 }
         #expect(weight.value.pointer == address, "else this tests nothing")
-        #expect(weight.value.storage.packs.count == 0)
+        #expect(weight.value.storage.packCount == 0)
         #expect(product() != before)
     }
 
