@@ -25,6 +25,11 @@ struct EvalRag: AsyncParsableCommand {
     @OptionGroup(title: "Questions") var data: DataOptions
     @OptionGroup(title: "Answers") var search: SearchOptions
 
+    @Option(
+        help: "The number format of products: float32, bfloat16 or int8.",
+        transform: ExampleSupport.precision)
+    var precision = Precision.float32
+
     @Option(help: "Where predictions go, one JSON object a line.")
     var predictionsPath = "predictions.jsonl"
 
@@ -41,7 +46,9 @@ struct EvalRag: AsyncParsableCommand {
     var json = false
 
     func run() async throws {
-        try await reporting("eval-rag") { try await Evaluation(options: self).run() }
+        try await reporting("eval-rag") {
+            try await withPrecision(precision) { try await Evaluation(options: self).run() }
+        }
     }
 }
 

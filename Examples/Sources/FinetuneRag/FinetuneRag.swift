@@ -182,6 +182,14 @@ struct TrainingOptions: ParsableArguments {
     @Option(help: "Do not train parameters whose name contains this; may be repeated.")
     var freeze: [String] = []
 
+    @Option(
+        help: "The number format of products: float32 or bfloat16.",
+        transform: ExampleSupport.precision)
+    var precision = Precision.float32
+
+    @Flag(help: "Print where the time of training went: phases, operators, tokens.")
+    var profile = false
+
     @Option(help: "Of weights, order and dropout.")
     var seed: UInt64 = 42
 
@@ -208,6 +216,7 @@ struct TrainingOptions: ParsableArguments {
         arguments.evalSteps = evalSteps
         arguments.frozen = freeze
         arguments.seed = seed
+        arguments.precision = precision
         return arguments
     }
 }

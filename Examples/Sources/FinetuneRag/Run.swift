@@ -37,7 +37,11 @@ struct Run {
 
         let before = try await scores(model, questions)
         let warmUpSeconds = Date().timeIntervalSince(start)
-        let (report, refreshes) = try await train(model, questions)
+        let profile = options.training.profile ? Profile() : nil
+        let (report, refreshes) = try await withProfile(profile) {
+            try await train(model, questions)
+        }
+        if let profile { note("\(profile.report(peak: .measured()))") }
         let after = try await scores(model, questions)
         try show(
             before, after, report, refreshes: refreshes, warmUpSeconds: warmUpSeconds,

@@ -105,12 +105,17 @@ public final class Profile: Sendable {
     /// - Parameter peak: of this machine, to compare with.
     public func report(peak: MachinePeak? = nil) -> ProfileReport {
         state.withLock { state in
-            state.mark(Self.rest, bytes: 0, calls: 0)
-            return ProfileReport(
+            ProfileReport(
                 rows: state.rows.values.sorted { $0.seconds > $1.seconds },
                 tokens: state.tokens, savedTokens: state.savedTokens, peak: peak)
         }
     }
+
+    /// Time counts from now on.
+    fileprivate func start() { state.withLock { $0.last = .now } }
+
+    /// Time counts up to now.
+    fileprivate func stop() { state.withLock { $0.mark(Self.rest, bytes: 0, calls: 0) } }
 }
 
 /// Runs `body` and counts its work in `profile`.
@@ -119,6 +124,8 @@ public func withProfile<Result>(
 ) async rethrows -> Result {
     var context = ForwardContext.current
     context.profile = profile
+    profile?.start()
+    defer { profile?.stop() }
     return try await ForwardContext.$current.withValue(context, operation: body)
 }
 

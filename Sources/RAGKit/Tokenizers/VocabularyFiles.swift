@@ -2,8 +2,9 @@ import Foundation
 
 /// Readers and writers of the vocabulary files. Each error names the file and the line.
 enum VocabularyFiles {
-    /// Ids above this are taken for damage: tables are as long as the highest id.
-    static let highestID = 1 << 24
+    /// Ids above this are taken for damage: tables are as long as the highest id, so that one line
+    /// could ask for any amount of memory. The largest vocabularies have a million entries.
+    static let highestID = 1 << 21
 
     static func read(_ url: URL) throws -> [UInt8] {
         do {

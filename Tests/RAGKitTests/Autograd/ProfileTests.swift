@@ -91,6 +91,15 @@ import Testing
         #expect(abs(all - report.seconds) < 1e-9)
     }
 
+    /// Time outside, such as that of measuring the machine for the report, is not the work's.
+    @Test func timeOutsideDoesNotCount() async throws {
+        let profile = Profile()
+        try await Task.sleep(for: .milliseconds(200))
+        await withProfile(profile) { _ = random([3, 3], 1) + random([3, 3], 2) }
+        try await Task.sleep(for: .milliseconds(200))
+        #expect(profile.report().seconds < 0.2)
+    }
+
     @Test func withoutOneNothingIsCounted() {
         #expect(Profile.current == nil)
         #expect(inPhase("any") { Profile.current == nil })

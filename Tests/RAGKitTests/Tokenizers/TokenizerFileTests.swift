@@ -61,6 +61,10 @@ import Testing
             files: ["vocab.json": #"{"<s>": 99999999999999999999}"#, "merges.txt": ""],
             says: ["vocab.json, line 1", "whole number"]),
         Bad(
+            name: "id above the tables",
+            files: ["vocab.json": #"{"<s>": 2097153}"#, "merges.txt": ""],
+            says: ["vocab.json, line 1", "from 0 to 2097152"]),
+        Bad(
             name: "cut off", files: ["vocab.json": "{\"<s>\": 0,\n\"ab", "merges.txt": ""],
             says: ["vocab.json, line 2", "without end"]),
         Bad(
