@@ -12,13 +12,14 @@ import statistics
 import sys
 import tempfile
 
-from side import Side
+from side import Side, ratio
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--python", default=sys.executable, help="an interpreter with the peer's packages (see peers/README.md)")
 parser.add_argument("--rounds", type=int, default=10)
-parser.add_argument("--precision", default="fp32", choices=("fp32", "onednn"))
+parser.add_argument("--precision", default="fp32", choices=("fp32", "onednn", "bf16"), help="the peer's")
+parser.add_argument("--padding", default="max_length", choices=("max_length", "longest"), help="of the peer's contexts")
 parser.add_argument("--size", default="small", choices=("small", "base"))
 parser.add_argument("--ours", default="float32", help="our precision: float32, bfloat16, int8 (generation only)")
 parser.add_argument("--program", default=os.path.join(HERE, ".build", "release", "train-step"))
@@ -27,7 +28,7 @@ args = parser.parse_args()
 with tempfile.TemporaryDirectory() as scratch:
     work, models = os.path.join(scratch, "work.json"), os.path.join(scratch, "models")
     peer = Side("transformers", [args.python, os.path.join(HERE, "peers", "trainstep.py"), "--size", args.size,
-                                 "--precision", args.precision, "--export", work, "--save", models, "--serve"])
+                                 "--precision", args.precision, "--padding", args.padding, "--export", work, "--save", models, "--serve"])
     ours = Side("RAGKit", [args.program, work, models, args.ours])
     found, expected = ours.ready["loss_without_dropout"], ours.ready["loss_of_the_reference"]
     if abs(found - expected) > 1e-4 * abs(expected):
@@ -37,10 +38,12 @@ with tempfile.TemporaryDirectory() as scratch:
     for _ in range(args.rounds):
         for side in random.sample([peer, ours], 2):
             seconds[side.name].append(side.run()["seconds"])
+    counted = ours.run("profile")
+    floor = counted["gflop"] / counted["peak_gflops"]
+    print(f"{counted['gflop']:.1f} GFLOP in our products, {floor:.3f} s at the {counted['peak_gflops']:.0f} GFLOP/s of a large Float32 "
+          f"product here; our median is {statistics.median(seconds[ours.name]) / floor:.2f} times that")
     for side in (peer, ours):
         side.quit()
         print(f"{side.name:14} median {statistics.median(seconds[side.name]):.3f} s, least {min(seconds[side.name]):.3f} s, "
               f"peak {side.peak:.0f} MB, {len(seconds[side.name])} rounds")
-    ratios = sorted(a / b for a, b in zip(seconds[peer.name], seconds[ours.name]))
-    print(f"ratio of medians {statistics.median(seconds[peer.name]) / statistics.median(seconds[ours.name]):.2f}, "
-          f"by round {ratios[0]:.2f} to {ratios[-1]:.2f} ({args.size}, {args.precision}, ours {args.ours}, {os.cpu_count()} processors)")
+    print(f"training step: {ratio(seconds[peer.name], seconds[ours.name])} ({args.size}, transformers {args.precision} padded to {args.padding}, ours {args.ours}, {os.cpu_count()} processors)")

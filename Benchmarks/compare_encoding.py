@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-from side import Side
+from side import Side, ratio
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -52,9 +52,8 @@ with tempfile.TemporaryDirectory() as scratch:
         likeness = cosine(found["peer"], found["ours"])
         if name == "ctranslate2-float32" and likeness < 0.99999:
             sys.exit(f"not the same work: the vectors' cosine is {likeness}")
-        ratios = sorted(a / b for a, b in zip(seconds["peer"], seconds["ours"]))
         rates = {who: args.passages / statistics.median(values) for who, values in seconds.items()}
-        print(f"{args.size:6} {precision:8} {rates['ours']:6.1f} passages/s, {name:20} {rates['peer']:6.1f}, ratio of medians "
-              f"{rates['ours'] / rates['peer']:.2f}, by round {ratios[0]:.2f} to {ratios[-1]:.2f}, cosine {likeness:.6f}, "
+        print(f"encoding: {ratio(seconds['peer'], seconds['ours'])} ({args.size}, ours {precision} {rates['ours']:.1f} passages/s, {name} "
+              f"{rates['peer']:.1f}), cosine {likeness:.6f}, "
               f"peaks {ours.peak:.0f} and {peer.peak:.0f} MB", flush=True)
     ours.quit()

@@ -13,7 +13,7 @@ import statistics
 import sys
 import tempfile
 
-from side import Side
+from side import Side, ratio
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -51,7 +51,5 @@ with tempfile.TemporaryDirectory() as scratch:
             middle = statistics.median(seconds[side.name])
             print(f"RAG-{kind:9} {side.name:14} median {middle:.2f} s, least {min(seconds[side.name]):.2f} s, "
                   f"{len(pairs) / middle:.3f} questions/s, peak {side.peak:.0f} MB")
-        ratios = sorted(a / b for a, b in zip(seconds[peer.name], seconds[ours.name]))
-        print(f"RAG-{kind:9} ratio of medians {statistics.median(seconds[peer.name]) / statistics.median(seconds[ours.name]):.2f}, by round "
-              f"{ratios[0]:.2f} to {ratios[-1]:.2f}; {same} of {len(pairs)} answers have the same ids "
+        print(f"RAG-{kind} generation: {ratio(seconds[peer.name], seconds[ours.name])}; {same} of {len(pairs)} answers have the same ids "
               f"({args.size}, {args.precision}, ours {args.ours}, {os.cpu_count()} processors)")

@@ -1,6 +1,8 @@
 """One side of a comparison: a program that prints a JSON line when ready and one for each command it is asked."""
 import json
 import os
+import random
+import statistics
 import subprocess
 
 
@@ -20,3 +22,14 @@ class Side:
 
     def quit(self):
         self.process.communicate("quit\n")
+
+
+def ratio(peer, ours, draws=2000):
+    """How many times as long the peer takes: the ratio of the medians of interleaved rounds, with the interval that holds 95 % of
+    the ratios of resampled rounds."""
+    pairs, source = list(zip(peer, ours)), random.Random(1)
+
+    def of(rounds):
+        return statistics.median(a for a, _ in rounds) / statistics.median(b for _, b in rounds)
+    drawn = sorted(of(source.choices(pairs, k=len(pairs))) for _ in range(draws))
+    return f"ratio of medians {of(pairs):.2f} (95 %: {drawn[draws // 40]:.2f} to {drawn[-draws // 40]:.2f}, {len(pairs)} rounds)"

@@ -6,11 +6,11 @@ import RAGKit
 ///
 ///     train-step work.json small-model [precision]
 ///
-/// Prints a line when ready, then makes one timed step for each line `run` on standard input, until
-/// `quit`: the protocol of `peers/trainstep.py --serve`, so that one driver can interleave the two.
+/// Prints a line when ready, then makes one timed step for each line `run` on standard input (with
+/// `profile`, one that also says on standard error where the time went), until `quit`: the protocol of `peers/trainstep.py --serve`, so that one driver can interleave the two.
 @main
 struct TrainStep {
-    static func main() throws {
+    static func main() async throws {
         let (work, model) = workAndModel("train-step")
         let step = try Step(work: work, model: model)
         let reference = try step.lossWithoutDropout()
@@ -22,8 +22,10 @@ struct TrainStep {
         while let line = readLine() {
             switch line {
             case "run": emit(try step.run())
+            case "profile": emit(try await step.profile())
             case "quit": return
-            default: emit(["error": .string("unknown command '\(line)'; known are run and quit")])
+            default:
+                emit(["error": .string("unknown command '\(line)'; known: run, profile, quit")])
             }
         }
     }
@@ -76,7 +78,8 @@ final class Step {
     func run() throws -> JSONValue {
         let start = DispatchTime.now().uptimeNanoseconds
         let context = ForwardContext(
-            isTraining: true, seed: 1, precision: precision)
+            isTraining: true, seed: 1, precision: precision,
+            profile: ForwardContext.current.profile)
         var middle = start
         var value: Float = 0
         let gradients = try ForwardContext.$current.withValue(context) { () throws -> Gradients in
@@ -95,6 +98,17 @@ final class Step {
             "backward_s": seconds(middle, backward), "optimizer_s": seconds(backward, end),
             "loss": .double(Double(value)),
         ]
+    }
+
+    /// A step whose operators are counted.
+    func profile() async throws -> JSONValue {
+        let profile = Profile()
+        var result = try await withProfile(profile) { try run() }
+        let report = profile.report(peak: .measured())
+        FileHandle.standardError.write(Data("\(report)\n".utf8))
+        result["gflop"] = .double(report.rows.reduce(0) { $0 + $1.operations } * 1e-9)
+        result["peak_gflops"] = .double(report.peak?.gflops ?? 0)
+        return result
     }
 
     private func batchLoss() throws -> Tensor {
