@@ -173,7 +173,7 @@ import Testing
         var place = 0
         for text in texts {
             let count = Int(numbers[place])
-            let expected = numbers[(place + 1)...(place + count)]
+            let expected = numbers[(place + 1)..<(place + 1 + count)]  // may be empty
             place += count + 1
             let found = tokenizer.ids(of: text)
             guard !found.elementsEqual(expected) else { continue }
