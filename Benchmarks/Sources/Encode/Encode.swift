@@ -15,7 +15,7 @@ struct Encode {
         let passages = try JSONValue(contentsOf: work).sequences("passages").sequences
         let encoder = try DPREncoder(contentsOf: directory, role: .context)
         _ = run(passages, encoder, .float32)  // warm-up
-        emit(["ready": true, "vectors": vectors(run(passages, encoder, .float32).1)])
+        emit(["ready": true])
         while let line = readLine(), line != "quit" {
             let parts = line.split(separator: " ").map(String.init)
             guard parts.count == 2, let precision = Precision(rawValue: parts[1]) else {
