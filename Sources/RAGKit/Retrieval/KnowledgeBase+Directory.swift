@@ -131,7 +131,7 @@ extension KnowledgeBase {
     /// Writes token ids into the segments and makes them part of the manifest.
     func writeTokenIDs(
         fingerprint: String, in directory: URL, _ storage: (Range<Int>) throws -> TokenStorage
-    ) throws {
+    ) throws -> TokenColumn {
         let lock = try WriterLock(directory)
         defer { withExtendedLifetime(lock) {} }
         var manifest = try KnowledgeBaseManifest(of: directory)
@@ -154,11 +154,15 @@ extension KnowledgeBase {
             throw error
         }
         let columns = try KnowledgeBase.tokenColumns(of: manifest, in: directory)
+        // A base without segments has no columns.
+        let column =
+            columns[fingerprint] ?? TokenColumn(fingerprint: fingerprint, storages: [])
         state.withLock { state in
             state.manifest = manifest
             state.tokens[fingerprint] = columns[fingerprint]
         }
         try old.removeFiles(notIn: manifest, directory)
+        return column
     }
 }
 

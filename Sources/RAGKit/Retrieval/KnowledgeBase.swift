@@ -139,7 +139,7 @@ public final class KnowledgeBase: Sendable {
                 reason: "\(count) passages need \(count + 1) offsets "
                     + "ascending from 0 to \(ids.count); given are \(offsets.count)")
         }
-        try addTokenIDs(fingerprint: fingerprint, storage: storage) { rows in
+        _ = try addTokenIDs(fingerprint: fingerprint, storage: storage) { rows in
             rows.map { Array(ids[offsets[$0]..<offsets[$0 + 1]]) }
         }
     }
@@ -147,11 +147,13 @@ public final class KnowledgeBase: Sendable {
     /// Adds the token ids of all passages, asking for some passages at a time.
     ///
     /// - Parameter tokenize: Gives the ids of each passage that it is given, in order.
+    /// - Returns: The ids.
     /// - Throws: What `tokenize` throws, and as the other `addTokenIDs`.
+    @discardableResult
     public func addTokenIDs(
         fingerprint: String, storage: TokenStorageKind = .besidePassages,
         tokenize: ([Passage]) throws -> [[Int32]]
-    ) throws {
+    ) throws -> TokenColumn {
         try addTokenIDs(fingerprint: fingerprint, storage: storage) { rows in
             try tokenize(passages(rows.lazy.map { PassageID($0) }))
         }
@@ -159,7 +161,7 @@ public final class KnowledgeBase: Sendable {
 
     private func addTokenIDs(
         fingerprint: String, storage: TokenStorageKind, rows: (Range<Int>) throws -> [[Int32]]
-    ) throws {
+    ) throws -> TokenColumn {
         func storageOf(_ range: Range<Int>) throws -> TokenStorage {
             var offsets: [Int64] = [0]
             var ids: [Int32] = []
@@ -179,12 +181,11 @@ public final class KnowledgeBase: Sendable {
             return TokenStorage(offsets: offsets, ids: ids)
         }
         if storage == .besidePassages, let directory {
-            try writeTokenIDs(fingerprint: fingerprint, in: directory, storageOf)
-        } else {
-            let column = TokenColumn(
-                fingerprint: fingerprint, storages: [try storageOf(0..<count)])
-            state.withLock { $0.tokens[fingerprint] = column }
+            return try writeTokenIDs(fingerprint: fingerprint, in: directory, storageOf)
         }
+        let column = TokenColumn(fingerprint: fingerprint, storages: [try storageOf(0..<count)])
+        state.withLock { $0.tokens[fingerprint] = column }
+        return column
     }
 }
 

@@ -10,36 +10,75 @@ public struct PassageEncoder {
     /// The ids of one passage, title and text as a pair, cut to what encoder and tokenizer can take
     /// (the longer of the two first).
     public func ids(of passage: Passage, for encoder: any TextEncoder) -> [Int32] {
-        let limit = min(encoder.maxTokens, tokenizer.modelMaxLength ?? encoder.maxTokens)
-        return tokenizer.encode(passage.title, pair: passage.text, maxLength: limit).ids
+        tokenizer.encode(passage.title, pair: passage.text, maxLength: limit(for: encoder)).ids
+    }
+
+    /// The ids of all passages: those that the base has, or made now and kept with it, so that a
+    /// passage is tokenized once however often it is encoded.
+    ///
+    /// - Parameter storage: where ids that are made now are kept.
+    /// - Throws: what reading passages and writing ids throws.
+    public func tokens(
+        of base: KnowledgeBase, for encoder: any TextEncoder,
+        storage: KnowledgeBase.TokenStorageKind = .memory
+    ) throws -> TokenColumn {
+        let fingerprint = fingerprint(for: encoder)
+        if let column = base.tokenIDs(fingerprint: fingerprint) { return column }
+        return try base.addTokenIDs(fingerprint: fingerprint, storage: storage) { passages in
+            passages.map { ids(of: $0, for: encoder) }
+        }
+    }
+
+    /// Names the tokenizer and the length that its ids are cut to: what a base keeps them under.
+    func fingerprint(for encoder: any TextEncoder) -> String {
+        "\(tokenizer.fingerprint)-passages-\(limit(for: encoder))"
+    }
+
+    private func limit(for encoder: any TextEncoder) -> Int {
+        min(encoder.maxTokens, tokenizer.modelMaxLength ?? encoder.maxTokens)
     }
 
     /// The vectors of all passages, in order: `[passages, dimension]`.
     ///
-    /// Runs in evaluation mode without a tape. Batches are formed once over the whole base, passages
-    /// of like length together, so a row does not depend on who encodes it.
-    ///
     /// - Parameter progress: called after each batch with the number of passages done; throwing
     ///   from it stops the work.
+    /// - Throws: what reading a passage or `progress` throws.
     public func encode(
         _ base: KnowledgeBase, with encoder: any TextEncoder,
         progress: (Int) throws -> Void = { _ in }
     ) throws -> Tensor {
-        let sequences = try (0..<base.count).map {
-            ids(of: try base.passage(PassageID(rawValue: $0)), for: encoder)
-        }
-        let order = sequences.indices.sorted {
-            (sequences[$0].count, $0) < (sequences[$1].count, $1)
-        }
-        let dimension = encoder.dimension
-        let vectors = Tensor(shape: [base.count, dimension]) { _ in }
+        try encoder.vectors(
+            of: tokens(of: base, for: encoder), tokensPerBatch: tokensPerBatch, progress: progress)
+    }
+}
+
+extension TextEncoder {
+    /// The vectors of many sequences, in order: `[sequences, dimension]`.
+    ///
+    /// Runs in evaluation mode without a tape. Batches are formed once over all sequences, those of
+    /// like length together, so a row does not depend on who encodes it.
+    ///
+    /// - Parameters:
+    ///   - tokensPerBatch: how many tokens are encoded at a time; one sequence may have more.
+    ///   - progress: called after each batch with the number of sequences done; throwing from it
+    ///     stops the work.
+    /// - Throws: what `progress` throws.
+    public func vectors(
+        of tokens: TokenColumn, tokensPerBatch: Int = 4096,
+        progress: (Int) throws -> Void = { _ in }
+    ) throws -> Tensor {
+        let lengths = (0..<tokens.count).map { tokens.length(of: PassageID($0)) }
+        let order = lengths.indices.sorted { (lengths[$0], $0) < (lengths[$1], $1) }
+        let dimension = dimension
+        let vectors = Tensor(shape: [tokens.count, dimension]) { _ in }
         try ForwardContext.$current.withValue(.inference) {
             var next = 0
             while next < order.count {
-                let members = order[next...].prefix(batchSize(sequences[order[next]].count))
-                let rows = encoder(TokenBatch(members.map { sequences[$0] }))
-                for (row, passage) in members.enumerated() {
-                    (vectors.writablePointer + passage * dimension)
+                let size = max(1, tokensPerBatch / max(1, lengths[order[next]]))
+                let members = order[next...].prefix(size)
+                let rows = self(TokenBatch(members.map { tokens.ids(of: PassageID($0)) }))
+                for (row, place) in members.enumerated() {
+                    (vectors.writablePointer + place * dimension)
                         .update(from: rows.pointer + row * dimension, count: dimension)
                 }
                 next += members.count
@@ -48,6 +87,4 @@ public struct PassageEncoder {
         }
         return vectors
     }
-
-    private func batchSize(_ length: Int) -> Int { max(1, tokensPerBatch / max(1, length)) }
 }

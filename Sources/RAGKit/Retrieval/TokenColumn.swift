@@ -1,6 +1,6 @@
 import Foundation
 
-/// The token ids of every passage of a knowledge base, made by one tokenizer.
+/// The token ids of many sequences, such as every passage of a knowledge base, made by one tokenizer.
 public struct TokenColumn: Sendable {
     /// Names the tokenizer and its settings.
     public let fingerprint: String
@@ -14,6 +14,17 @@ public struct TokenColumn: Sendable {
     private struct Part: Sendable {
         var start: Int
         var storage: TokenStorage
+    }
+
+    /// A column in memory.
+    ///
+    /// - Parameter fingerprint: Names the tokenizer and its settings.
+    public init(_ sequences: [[Int32]], fingerprint: String = "") {
+        var offsets: [Int64] = [0]
+        for sequence in sequences { offsets.append((offsets.last ?? 0) + Int64(sequence.count)) }
+        self.init(
+            fingerprint: fingerprint,
+            storages: [TokenStorage(offsets: offsets, ids: Array(sequences.joined()))])
     }
 
     /// - Parameter storages: The ids of the passages in order, cut anywhere.

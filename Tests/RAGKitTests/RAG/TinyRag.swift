@@ -31,7 +31,8 @@ enum TinyRag {
     }
 
     static func encoder(
-        _ role: EncoderRole, vocabulary: Int, dropout: Float = 0, seed: UInt64, dimension: Int = 6
+        _ role: EncoderRole, vocabulary: Int, dropout: Float = 0, seed: UInt64, dimension: Int = 6,
+        maxTokens: Int = 64
     ) -> DPREncoder {
         var bert = BertConfiguration()
         bert.vocabSize = vocabulary
@@ -39,7 +40,7 @@ enum TinyRag {
         bert.numHiddenLayers = 1
         bert.numAttentionHeads = 2
         bert.intermediateSize = 16
-        bert.maxPositionEmbeddings = 64
+        bert.maxPositionEmbeddings = maxTokens
         bert.hiddenDropoutProb = dropout
         bert.attentionProbsDropoutProb = dropout
         var config = DPRConfiguration(role: role, bert: bert)

@@ -1,6 +1,33 @@
+import Foundation
+import Synchronization
 import Testing
 
 @testable import RAGKit
+
+/// Counts what it encodes.
+private final class CountingTokenizer: Tokenizer {
+    private let inner: any Tokenizer
+    private let calls = Mutex(0)
+
+    init(_ inner: any Tokenizer) { self.inner = inner }
+
+    var count: Int { calls.withLock { $0 } }
+    var specialTokens: SpecialTokens { inner.specialTokens }
+    var vocabularySize: Int { inner.vocabularySize }
+    var modelMaxLength: Int? { inner.modelMaxLength }
+    var fingerprint: String { inner.fingerprint }
+
+    func ids(of text: String) -> [Int32] { inner.ids(of: text) }
+    func encode(_ text: String, pair: String?, maxLength: Int?) -> Encoding {
+        calls.withLock { $0 += 1 }
+        return inner.encode(text, pair: pair, maxLength: maxLength)
+    }
+    func decode(_ ids: [Int32], skippingSpecialTokens: Bool, cleaningUp: Bool?) -> String {
+        inner.decode(
+            ids, skippingSpecialTokens: skippingSpecialTokens, cleaningUp: cleaningUp)
+    }
+    func save(to directory: URL) throws { try inner.save(to: directory) }
+}
 
 @Suite struct PassageEncoderTests {
     /// Passages from one word to many, in no order of length.
@@ -65,6 +92,40 @@ import Testing
         #expect(Array(ids.prefix(title.count)) == title)
         let empty = Passage(id: 0, title: "", text: "")
         #expect(encoding.ids(of: empty, for: encoder).count == 3)
+    }
+
+    /// A passage is tokenized once for a base, in its own file if that is asked for, and again for an
+    /// encoder that takes another length.
+    @Test func idsAreKeptWithTheBase() throws {
+        let (encoding, encoder) = try encoder()
+        let counting = CountingTokenizer(encoding.tokenizer)
+        let counted = PassageEncoder(tokenizer: counting)
+        let memory = base()
+        let first = try counted.encode(memory, with: encoder)
+        #expect(counting.count == 23)
+        expectIdentical(try counted.encode(memory, with: encoder), first)
+        #expect(counting.count == 23)
+        expectIdentical(try encoding.encode(base(), with: encoder), first)
+
+        let place = try TemporaryDirectory()
+        try base().save(to: place.url)
+        let stored = try KnowledgeBase(opening: place.url)
+        _ = try counted.tokens(of: stored, for: encoder, storage: .besidePassages)
+        #expect(counting.count == 46)
+        let opened = try KnowledgeBase(opening: place.url)
+        expectIdentical(try counted.encode(opened, with: encoder), first)
+        #expect(counting.count == 46)
+        for row in 0..<opened.count {
+            #expect(
+                try counted.tokens(of: opened, for: encoder).ids(of: PassageID(row))
+                    == encoding.ids(of: try opened.passage(PassageID(row)), for: encoder))
+        }
+
+        let shorter = TinyRag.encoder(
+            .context, vocabulary: counting.vocabularySize, seed: 6, maxTokens: 9)
+        let tokens = try counted.tokens(of: memory, for: shorter)
+        #expect(
+            counting.count > 46 && (0..<23).allSatisfy { tokens.length(of: PassageID($0)) <= 9 })
     }
 
     @Test func progressAndStop() throws {
