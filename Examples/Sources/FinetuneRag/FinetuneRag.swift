@@ -137,6 +137,9 @@ struct TrainingOptions: ParsableArguments {
     @Option(help: "Optimizer steps between two index refreshes.")
     var indexingFreq = 500
 
+    @Flag(help: "Make the index in the background, in the time that training leaves.")
+    var backgroundIndexing = false
+
     @Option(help: "The peak learning rate.")
     var learningRate = 5e-5
 

@@ -226,8 +226,13 @@ struct Run {
         let output = options.training.outputDir.map { URL(fileURLWithPath: $0) }
         var evaluator = RagEvaluator()
         evaluator.batchSize = options.training.evalBatchSize
+        let every = options.training.indexingFreq
         let schedule: RefreshSchedule =
-            options.training.end2end ? .blocking(every: options.training.indexingFreq) : .never
+            switch (options.training.end2end, options.training.backgroundIndexing) {
+            case (false, _): .never
+            case (true, false): .blocking(every: every)
+            case (true, true): .background(every: every)
+            }
         let task = try RagTrainingTask(
             model, validation: questions.validation, evaluator: evaluator, refresh: schedule,
             store: try output.map {

@@ -74,7 +74,7 @@ final class MargeTask: TrainingTask {
         marge.loss(batches.map { Reconstruction($0, of: documents) })
     }
 
-    func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshReport? {
+    func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshOutcome? {
         if step.isMultiple(of: rebuildSteps) && !isLast { rebuild(step: step) }
         return nil
     }

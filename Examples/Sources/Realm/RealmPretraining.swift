@@ -90,8 +90,8 @@ public final class RealmPretraining: TrainingTask {
         texts.reduce(into: [0]) { $0.append(($0.last ?? 0) + $1.hidden.labels.count) }
     }
 
-    public func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshReport? {
-        try refresher?.refreshIfDue(
+    public func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshOutcome? {
+        try await refresher?.refreshIfDue(
             step: step, isLast: isLast, encoder: realm.passages, tokenizer: input.tokenizer)
     }
 }

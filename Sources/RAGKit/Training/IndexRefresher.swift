@@ -1,5 +1,6 @@
 import Foundation
 import RAGKitBLAS
+import Synchronization
 
 /// When the index is made anew, counted in optimizer steps.
 public enum RefreshSchedule: Sendable, Equatable {
@@ -8,12 +9,27 @@ public enum RefreshSchedule: Sendable, Equatable {
     /// After every so many steps, training waits until the new index is in use. A last refresh at
     /// the end makes index and encoder agree.
     case blocking(every: Int)
+    /// After every so many steps a new index is begun, unless the one before is not ready yet, on one
+    /// thread of low priority while training goes on. It is in use from the first step that begins
+    /// after it is ready: which step that is, and so the run's result, depends on the machine's speed.
+    /// The last refresh is done as with `blocking`.
+    case background(every: Int)
+
+    fileprivate var every: Int? {
+        switch self {
+        case .never: nil
+        case .blocking(let every), .background(let every): every
+        }
+    }
 }
 
 /// A refresh that was done.
 public struct RefreshReport: Sendable, Equatable {
     /// The optimizer step whose context encoder made the vectors.
     public var step: Int
+    /// How many optimizer steps were made when it came into use: more than `step` if training went on
+    /// meanwhile.
+    public var inUseFrom: Int
     /// The number of the version now in use.
     public var version: Int
     public var passages: Int
@@ -23,16 +39,29 @@ public struct RefreshReport: Sendable, Equatable {
     public var drift: Double
 }
 
+/// How a refresh ended.
+public enum RefreshOutcome: Sendable, Equatable {
+    /// A new index is in use.
+    case done(RefreshReport)
+    /// A refresh in the background with the encoder of `step` failed; the old index is still in use.
+    case failed(step: Int, reason: String)
+}
+
 /// Encodes the knowledge base anew with the present context encoder and puts the new index in use.
 ///
 /// The encoder is copied (sharing its values), and runs in evaluation mode without a tape. Searches
 /// see the old index or the new one, whole. With a store, each version is also written to the run's
 /// directory before it is used.
+///
+/// Used from one task at a time.
 public final class IndexRefresher {
     public let schedule: RefreshSchedule
+    private let every: Int
     private let retriever: any RefreshableRetriever
     private let store: IndexVersionStore?
+    /// The last step whose encoder was taken.
     private var lastStep: Int?
+    private var background: BackgroundRefresh?
 
     /// - Parameters:
     ///   - retriever: whose index is replaced; must be a `RefreshableRetriever` unless the schedule
@@ -43,7 +72,7 @@ public final class IndexRefresher {
     public init?(
         _ retriever: (any Retriever)?, schedule: RefreshSchedule, store: IndexVersionStore? = nil
     ) throws {
-        guard case .blocking(let every) = schedule else { return nil }
+        guard let every = schedule.every else { return nil }
         guard every >= 1 else {
             throw TrainingError.invalidArgument(name: "refresh every", rule: "at least 1 step")
         }
@@ -53,20 +82,49 @@ public final class IndexRefresher {
         }
         self.retriever = refreshable
         self.schedule = schedule
+        self.every = every
         self.store = store
     }
 
-    /// Refreshes if the schedule says so after `step` optimizer steps.
+    deinit { background?.task.cancel() }
+
+    /// Refreshes if the schedule says so after `step` optimizer steps; in the background, begins a
+    /// refresh and puts one in use that has become ready.
     ///
     /// - Parameter isLast: training ends here: the index is made to agree with the encoder.
-    /// - Returns: what was done, or `nil`.
+    /// - Returns: what was put in use or failed, or `nil`.
+    /// - Throws: as `refresh`.
     public func refreshIfDue(
         step: Int, isLast: Bool, encoder: any TextEncoder, tokenizer: any Tokenizer
-    ) throws -> RefreshReport? {
-        guard case .blocking(let every) = schedule, step != lastStep,
-            isLast || (step > 0 && step % every == 0)
-        else { return nil }
-        return try refresh(step: step, encoder: encoder, tokenizer: tokenizer)
+    ) async throws -> RefreshOutcome? {
+        let isDue = step != lastStep && (isLast || (step > 0 && step % every == 0))
+        guard case .background = schedule, !isLast else {
+            if let old = background {
+                // What it makes would be old at once; the store takes one version at a time.
+                background = nil
+                old.task.cancel()
+                _ = await old.task.result
+            }
+            guard isDue else { return nil }
+            return .done(try refresh(step: step, encoder: encoder, tokenizer: tokenizer))
+        }
+        let outcome = await finishedInBackground(step)
+        if isDue && background == nil {
+            lastStep = step
+            background = BackgroundRefresh(work(step, encoder, tokenizer))
+        }
+        return outcome
+    }
+
+    /// Puts in use what the background has made, if it is ready.
+    private func finishedInBackground(_ step: Int) async -> RefreshOutcome? {
+        guard let ready = background, ready.isReady else { return nil }
+        background = nil
+        do {
+            return .done(try publish(try await ready.task.value, inUseFrom: step))
+        } catch {
+            return .failed(step: ready.step, reason: "\(error)")
+        }
     }
 
     /// Makes a new index now and puts it in use.
@@ -75,30 +133,98 @@ public final class IndexRefresher {
     public func refresh(
         step: Int, encoder: any TextEncoder, tokenizer: any Tokenizer
     ) throws -> RefreshReport {
+        let made = try work(step, encoder, tokenizer).run()
+        let report = try publish(made, inUseFrom: step)
+        lastStep = step
+        return report
+    }
+
+    private func work(
+        _ step: Int, _ encoder: any TextEncoder, _ tokenizer: any Tokenizer
+    ) -> RefreshWork {
+        RefreshWork(
+            step: step, encoder: encoder.snapshot(), tokenizer: tokenizer, retriever: retriever,
+            store: store)
+    }
+
+    private func publish(_ made: MadeIndex, inUseFrom step: Int) throws -> RefreshReport {
+        let number = made.number ?? retriever.version.number + 1
+        try retriever.publish(
+            IndexVersion(index: made.index, step: made.step, number: number))
+        return RefreshReport(
+            step: made.step, inUseFrom: step, version: number, passages: made.index.count,
+            seconds: made.seconds, drift: made.drift)
+    }
+}
+
+/// An index that was made, but is not in use yet.
+private struct MadeIndex: Sendable {
+    var index: FlatIndex
+    var step: Int
+    /// Its number in the store.
+    var number: Int?
+    var seconds: Double
+    var drift: Double
+}
+
+/// A refresh that runs while training goes on.
+private struct BackgroundRefresh {
+    let step: Int
+    let task: Task<MadeIndex, any Error>
+    private let ready = ReadyFlag()
+
+    /// Whether the task has ended, so that waiting for it takes no time.
+    var isReady: Bool { ready.isSet }
+
+    init(_ work: RefreshWork) {
+        step = work.step
+        let precision = ForwardContext.current.precision
+        task = Task.detached(executorPreference: OwnThreadExecutor.refresh) { [ready] in
+            defer { ready.set() }
+            return try withPrecision(precision) { try work.run() }
+        }
+    }
+}
+
+private final class ReadyFlag: Sendable {
+    private let value = Atomic(false)
+    var isSet: Bool { value.load(ordering: .acquiring) }
+    func set() { value.store(true, ordering: .releasing) }
+}
+
+/// Encoding and storing, with all it needs.
+///
+/// `@unchecked Sendable`: the encoder is a copy that nobody else holds, whose values nobody changes.
+private struct RefreshWork: @unchecked Sendable {
+    let step: Int
+    let encoder: any TextEncoder
+    let tokenizer: any Tokenizer
+    let retriever: any RefreshableRetriever
+    let store: IndexVersionStore?
+
+    /// - Throws: `CancellationError` after a batch if the task was cancelled; `TrainingError`, or
+    ///   what encoding or the store throws.
+    func run() throws -> MadeIndex {
         let start = Date()
-        let copy = encoder.snapshot()
         let vectors = try PassageEncoder(tokenizer: tokenizer)
-            .encode(retriever.knowledgeBase, with: copy)
+            .encode(retriever.knowledgeBase, with: encoder) { _ in try Task.checkCancellation() }
         guard
             vectors.withUnsafeElements({ ragkit_sum_of_squares($0.count, $0.baseAddress) })
                 .isFinite
         else { throw TrainingError.notFiniteVectors(step: step) }
-        let old = retriever.version
-        var number = old.number + 1
-        if let store {
+        let number = try store.map { store in
             let manifest = IndexManifest(
-                encoderFingerprint: copy.fingerprint, tokenizerFingerprint: tokenizer.fingerprint,
-                step: step, count: vectors.dim(0), dimension: vectors.dim(1))
-            number = try vectors.withUnsafeElements {
+                encoderFingerprint: encoder.fingerprint,
+                tokenizerFingerprint: tokenizer.fingerprint, step: step, count: vectors.dim(0),
+                dimension: vectors.dim(1))
+            return try vectors.withUnsafeElements {
                 try store.publish(vectors: $0, manifest: manifest)
             }
         }
-        try retriever.publish(
-            IndexVersion(index: FlatIndex(vectors), step: step, number: number))
-        lastStep = step
-        return RefreshReport(
-            step: step, version: number, passages: vectors.dim(0),
-            seconds: Date().timeIntervalSince(start), drift: drift(from: old.index, to: vectors))
+        let drift = drift(from: retriever.version.index, to: vectors)
+        return MadeIndex(
+            index: FlatIndex(vectors), step: step, number: number,
+            seconds: Date().timeIntervalSince(start), drift: drift)
     }
 
     private func drift(from old: any VectorIndex, to vectors: Tensor) -> Double {

@@ -29,6 +29,8 @@ public final class ProgressBar: TrainerCallback {
             write(
                 "step \(report.step): index version \(report.version) in "
                     + "\(Self.short(report.seconds)) s")
+        case .refreshFailed(let step, let reason):
+            write("step \(step): the index stays as it was: \(reason)")
         case .saved, .finished: break
         }
     }

@@ -94,9 +94,9 @@ public final class RagTrainingTask: TrainingTask {
         return try await evaluator.scores(of: rag, on: validation).metrics
     }
 
-    public func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshReport? {
+    public func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshOutcome? {
         guard let refresher, let (encoder, tokenizer) = try rag.contextParts() else { return nil }
-        return try refresher.refreshIfDue(
+        return try await refresher.refreshIfDue(
             step: step, isLast: isLast, encoder: encoder, tokenizer: tokenizer)
     }
 

@@ -93,7 +93,12 @@ public final class Trainer<Task: TrainingTask> {
                 let refresh = try await inPhase("refresh") {
                     try await task.afterStep(step, isLast: isLast)
                 }
-                if let refresh { try emit(.refreshed(refresh)) }
+                switch refresh {
+                case .done(let report): try emit(.refreshed(report))
+                case .failed(let step, let reason):
+                    try emit(.refreshFailed(step: step, reason: reason))
+                case nil: break
+                }
                 if isLast || arguments.evalSteps.map({ step % $0 == 0 }) == true {
                     metrics = try await inPhase("validation") { try await validate() }
                 }

@@ -8,8 +8,11 @@ public enum TrainingEvent: Sendable {
     case step(StepReport)
     /// The model was validated after `step` steps.
     case evaluated(step: Int, metrics: [String: Double], isBest: Bool)
-    /// The index was made anew.
+    /// A new index is in use.
     case refreshed(RefreshReport)
+    /// The index could not be made anew in the background with the encoder of `step`: the old one
+    /// stays in use.
+    case refreshFailed(step: Int, reason: String)
     /// A checkpoint was written.
     case saved(step: Int, directory: URL)
     /// Training ended.
@@ -93,9 +96,12 @@ extension TrainingEvent {
         case .refreshed(let report):
             return [
                 "event": "refreshed", "step": .int(report.step),
+                "in_use_from": .int(report.inUseFrom),
                 "index_version": .int(report.version), "seconds": .double(report.seconds),
                 "drift": .double(report.drift),
             ]
+        case .refreshFailed(let step, let reason):
+            return ["event": "refresh_failed", "step": .int(step), "reason": .string(reason)]
         case .saved(let step, let directory):
             return [
                 "event": "saved", "step": .int(step),

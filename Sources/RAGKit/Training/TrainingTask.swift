@@ -26,7 +26,7 @@ public protocol TrainingTask: AnyObject {
     /// default does nothing.
     ///
     /// - Returns: what to report, if anything was done.
-    func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshReport?
+    func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshOutcome?
 
     /// Stops before training when something cannot work. The default finds nothing.
     func validate() throws
@@ -40,7 +40,7 @@ public protocol TrainingTask: AnyObject {
 
 extension TrainingTask {
     public func evaluate() async throws -> [String: Double] { [:] }
-    public func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshReport? { nil }
+    public func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshOutcome? { nil }
     public func validate() throws {}
     public func validate(_ examples: [Example]) throws {}
     public func save(in directory: URL) throws {}

@@ -26,6 +26,9 @@ typedef void (*ragkit_task)(void *context, intptr_t item, intptr_t worker);
 intptr_t ragkit_thread_count(void);
 /// Changes the number of threads (at least 1). Waits for work under way; called from inside a pool task it does nothing.
 void ragkit_set_thread_count(intptr_t count);
+/// From now on the calling thread works alone, never with the pool, and only in the time that other threads leave: the system
+/// gives it a lower priority.
+void ragkit_work_in_background(void);
 /// Runs `task` for every item and returns when all are done. Nested calls, and calls while another thread's work has the
 /// pool, run inline on the calling thread (worker 0 of their own).
 void ragkit_parallel(intptr_t count, ragkit_task task, void *context);

@@ -32,6 +32,12 @@ private func run(_ count: Int, _ counters: Counters) {
         }, Unmanaged.passUnretained(counters).toOpaque())
 }
 
+#if os(Linux)
+    private func priorityOfThisThread() -> Int32 {
+        getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0)
+    }
+#endif
+
 /// The instruction levels that the items of one job see.
 private func levelsOfAJob() -> Set<Int32> {
     var levels = [Int32](repeating: -1, count: 300)
@@ -92,6 +98,29 @@ extension KernelTests {
                 for counters in all[caller] { run(50, counters) }
             }
             #expect(all.joined().allSatisfy { $0.allOnce })
+        }
+
+        /// A background thread does all items itself, at a low priority that is its own.
+        @Test func aBackgroundThreadWorksAlone() {
+            let usual = ragkit_thread_count()
+            defer { ragkit_set_thread_count(usual) }
+            ragkit_set_thread_count(3)
+            let counters = Counters(300)
+            let ended = DispatchSemaphore(value: 0)
+            let thread = Thread {
+                ragkit_work_in_background()
+                run(300, counters)
+                #if os(Linux)
+                    #expect(priorityOfThisThread() == 10)
+                #endif
+                ended.signal()
+            }
+            thread.start()
+            ended.wait()
+            #expect(counters.allOnce && counters.largestWorker == 0)
+            #if os(Linux)
+                #expect(priorityOfThisThread() == 0)
+            #endif
         }
 
         @Test func manyTinyCalls() {

@@ -1,7 +1,37 @@
 import Foundation
+import Synchronization
 import Testing
 
 @testable import RAGKit
+
+/// Holds whoever passes until it is opened, and notes on which threads they came.
+private final class Gate: Sendable {
+    private let state = Mutex<(isOpen: Bool, threads: Set<String>)>((false, []))
+    var threads: Set<String> { state.withLock { $0.threads } }
+    func open() { state.withLock { $0.isOpen = true } }
+    func pass() {
+        state.withLock { _ = $0.threads.insert(Thread.current.name ?? "") }
+        while !state.withLock({ $0.isOpen }) { usleep(500) }
+    }
+}
+
+/// A retriever whose knowledge base is handed out behind a gate.
+private struct SlowRetriever: RefreshableRetriever {
+    let inner: DenseRetriever
+    let gate: Gate
+    var needs: QueryNeeds { inner.needs }
+    var version: IndexVersion { inner.version }
+    var knowledgeBase: KnowledgeBase {
+        gate.pass()
+        return inner.knowledgeBase
+    }
+    func publish(_ version: IndexVersion) throws { try inner.publish(version) }
+    func passages(
+        for queries: [RetrievalQuery], count: Int
+    ) async throws -> [[RetrievedPassage]] {
+        try await inner.passages(for: queries, count: count)
+    }
+}
 
 @Suite struct IndexRefresherTests {
     /// The vectors of all passages by the encoder's present weights, in evaluation mode.
@@ -70,7 +100,7 @@ import Testing
 
     /// The index is made in evaluation mode also from inside a training scope, and keeps its
     /// vectors when the live encoder goes on.
-    @Test func theIndexIsASnapshot() throws {
+    @Test func theIndexIsASnapshot() async throws {
         let model = try TinyRag.model(dropout: 0.4)
         let live = try retriever(model)
         let (encoder, tokenizer) = try #require(try model.contextParts())
@@ -92,10 +122,9 @@ import Testing
         expectIdentical(vectors(live.version), made)
         #expect(try present(model).elements != expected.elements)
         // The same step again is not due; without a change there is no drift.
-        #expect(
-            try refresher.refreshIfDue(
-                step: 7, isLast: true, encoder: encoder, tokenizer: tokenizer)
-                == nil)
+        let again = try await refresher.refreshIfDue(
+            step: 7, isLast: true, encoder: encoder, tokenizer: tokenizer)
+        #expect(again == nil)
         _ = try refresher.refresh(step: 8, encoder: encoder, tokenizer: tokenizer)
         let still = try refresher.refresh(step: 9, encoder: encoder, tokenizer: tokenizer)
         #expect(still.drift < 1e-5 && still.version == 3)
@@ -162,7 +191,7 @@ import Testing
 
     /// A refresh that fails leaves the old index in use, and may be tried again.
     @Test(arguments: [false, true])
-    func failure(withStore: Bool) throws {
+    func failure(withStore: Bool) async throws {
         let place = try TemporaryDirectory()
         let model = try TinyRag.model()
         let live = try retriever(model)
@@ -175,8 +204,8 @@ import Testing
         let parameter = try #require(encoder.parameters().last)
         let value = parameter.value
         parameter.update(.full(parameter.shape, .nan))
-        let error = #expect(throws: TrainingError.self) {
-            _ = try refresher.refreshIfDue(
+        let error = await #expect(throws: TrainingError.self) {
+            _ = try await refresher.refreshIfDue(
                 step: 2, isLast: false, encoder: encoder, tokenizer: tokenizer)
         }
         #expect(error?.description.contains("step 2") == true)
@@ -184,9 +213,119 @@ import Testing
         expectIdentical(vectors(live.version), good)
         if let store { #expect(try store.versions() == [1] && store.current() == 1) }
         parameter.update(value)
-        let report = try refresher.refreshIfDue(
+        let outcome = try await refresher.refreshIfDue(
             step: 2, isLast: false, encoder: encoder, tokenizer: tokenizer)
-        #expect(report?.version == 2 && live.version.step == 2)
+        #expect(report(outcome)?.version == 2 && live.version.step == 2)
+    }
+
+    private func report(_ outcome: RefreshOutcome?) -> RefreshReport? {
+        if case .done(let report) = outcome { report } else { nil }
+    }
+
+    /// Asks until something comes of a refresh in the background, as steps would.
+    private func outcome(
+        _ refresher: IndexRefresher, _ model: RagModel, from step: Int
+    ) async throws -> RefreshOutcome {
+        let (encoder, tokenizer) = try #require(try model.contextParts())
+        for later in 0..<100_000 {
+            if let outcome = try await refresher.refreshIfDue(
+                step: step + later, isLast: false, encoder: encoder, tokenizer: tokenizer)
+            {
+                return outcome
+            }
+            try await Task.sleep(for: .milliseconds(1))
+        }
+        throw TrainingError.noExamples
+    }
+
+    /// The index in use has the vectors of the weights at the step that began it, although the encoder
+    /// went on; it is made by the refresh thread, and the last one while the caller waits.
+    @Test func inTheBackground() async throws {
+        let place = try TemporaryDirectory()
+        let model = try TinyRag.model(dropout: 0.3)
+        let live = try retriever(model)
+        let store = try IndexVersionStore(directory: place.url)
+        let (encoder, tokenizer) = try #require(try model.contextParts())
+        let gate = Gate()
+        model.retriever = nil
+        let slow = SlowRetriever(inner: live, gate: gate)
+        let refresher = try #require(
+            try IndexRefresher(slow, schedule: .background(every: 1_000_000), store: store))
+        let expected = try present(model)
+        func refresh(_ step: Int, isLast: Bool = false) async throws -> RefreshOutcome? {
+            try await refresher.refreshIfDue(
+                step: step, isLast: isLast, encoder: encoder, tokenizer: tokenizer)
+        }
+        #expect(try await refresh(999_999) == nil)
+        #expect(try await refresh(1_000_000) == nil, "it is only begun")
+        for parameter in encoder.parameters() { parameter.update(parameter.value * 2) }
+        #expect(try await refresh(2_000_000) == nil, "one at a time")
+        #expect(live.version.number == 0)
+        expectIdentical(vectors(live.version), TinyRag.indexVectors())
+        gate.open()
+        let first = try await outcome(refresher, model, from: 2_000_001)
+        let made = try #require(report(first))
+        #expect(made.step == 1_000_000 && made.inUseFrom >= 2_000_001 && made.version == 1)
+        #expect(gate.threads == ["RAGKit refresh"])
+        expectClose(vectors(live.version), expected, relative: 1e-5)
+        #expect(live.version.step == 1_000_000)
+        #expect(try store.versions() == [1])
+
+        #expect(try await refresh(3_000_000) == nil)
+        let last = try #require(report(try await refresh(3_000_007, isLast: true)))
+        #expect(last.step == 3_000_007 && last.inUseFrom == 3_000_007)
+        expectClose(vectors(live.version), try present(model), relative: 1e-5)
+        // Whether or not the one that was under way still got its number, the last is the current.
+        #expect(try store.current() == last.version)
+        #expect(try store.open(version: last.version).manifest.step == 3_000_007)
+    }
+
+    /// A refresh in the background that fails is told, the old index stays, and the next may succeed.
+    @Test func failureInTheBackground() async throws {
+        let model = try TinyRag.model()
+        let live = try retriever(model)
+        let (encoder, tokenizer) = try #require(try model.contextParts())
+        let refresher = try #require(
+            try IndexRefresher(live, schedule: .background(every: 1000)))
+        let parameter = try #require(encoder.parameters().last)
+        let value = parameter.value
+        parameter.update(.full(parameter.shape, .nan))
+        let begun = try await refresher.refreshIfDue(
+            step: 1000, isLast: false, encoder: encoder, tokenizer: tokenizer)
+        #expect(begun == nil)
+        parameter.update(value)
+        let failed = try await outcome(refresher, model, from: 1001)
+        guard case .failed(1000, let reason) = failed else {
+            Issue.record("\(failed)")
+            return
+        }
+        #expect(reason.contains("step 1000"))
+        #expect(live.version.number == 0)
+        let again = try await outcome(refresher, model, from: 2000)
+        #expect(report(again)?.version == 1 && report(again)?.step == 2000)
+    }
+
+    /// A whole run: the index moves on while training goes on, and agrees with the encoder at the end.
+    @Test func aRunInTheBackground() async throws {
+        let model = try TinyRag.model(dropout: 0.2)
+        let live = try retriever(model)
+        let task = try RagTrainingTask(model, refresh: .background(every: 2))
+        let trainer = try Trainer(
+            task, examples: TinyRag.examples,
+            arguments: .plain {
+                $0.learningRate = 0.01
+                $0.maxSteps = 40
+            })
+        let list = EventList()
+        trainer.callbacks = [list]
+        _ = try await trainer.fit()
+        let refreshes = list.refreshes
+        #expect(refreshes.last?.step == 40 && refreshes.last?.inUseFrom == 40)
+        #expect(refreshes.map(\.version) == Array(1...refreshes.count))
+        for report in refreshes.dropLast() {
+            #expect(report.step % 2 == 0 && report.inUseFrom > report.step)
+        }
+        expectClose(vectors(live.version), try present(model), relative: 1e-4)
     }
 
     /// The store's folder is gone: nothing is published in memory either.

@@ -63,7 +63,7 @@ final class LinearTask: TrainingTask {
         return try await metrics(evaluations)
     }
 
-    func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshReport? {
+    func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshOutcome? {
         ends.append((step, isLast))
         return nil
     }

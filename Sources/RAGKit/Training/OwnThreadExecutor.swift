@@ -1,17 +1,23 @@
 import Foundation
-import Synchronization
+import RAGKitBLAS
 
-/// One thread for training, so that hours of arithmetic never sit on the threads that the host's
+/// One thread for long work, so that hours of arithmetic never sit on the threads that the host's
 /// other tasks share.
 ///
 /// `@unchecked Sendable`: the queue is behind a condition's lock.
-final class TrainingExecutor: TaskExecutor, @unchecked Sendable {
-    static let shared = TrainingExecutor()
+final class OwnThreadExecutor: TaskExecutor, @unchecked Sendable {
+    static let training = OwnThreadExecutor("RAGKit training")
+    /// Its work never takes the pool and gets what time training leaves: a thread of low priority.
+    static let refresh = OwnThreadExecutor("RAGKit refresh", isInBackground: true)
 
+    private let name: String
+    private let isInBackground: Bool
     private let condition = NSCondition()
     private var jobs: [UnownedJob] = []
 
-    private init() {
+    private init(_ name: String, isInBackground: Bool = false) {
+        self.name = name
+        self.isInBackground = isInBackground
         let thread = Thread { [unowned self] in run() }
         thread.stackSize = 8 << 20
         // Held until the thread object knows its thread: on Linux a name given before is lost.
@@ -26,9 +32,10 @@ final class TrainingExecutor: TaskExecutor, @unchecked Sendable {
         condition.unlock()
     }
 
-    /// The thread's whole life: the shared executor is never let go.
+    /// The thread's whole life: the shared executors are never let go.
     private func run() {
-        condition.withLock { Thread.current.name = "RAGKit training" }
+        condition.withLock { Thread.current.name = name }
+        if isInBackground { ragkit_work_in_background() }
         while true {
             condition.lock()
             while jobs.isEmpty { condition.wait() }
@@ -45,5 +52,5 @@ final class TrainingExecutor: TaskExecutor, @unchecked Sendable {
 func onTrainingThread<Result>(
     _ body: @escaping () async throws -> Result
 ) async throws -> Result {
-    try await onThread(of: TrainingExecutor.shared, body)
+    try await onThread(of: OwnThreadExecutor.training, body)
 }
