@@ -151,21 +151,56 @@ static void copy_range(void *context, intptr_t begin, intptr_t end) {
     }
 }
 
-void ragkit_pack(int format, bool transpose_b, intptr_t k, intptr_t n, const float *b, intptr_t ldb, void *pack) {
-    int level = ragkit_instruction_level();
-    *(header *)pack = (header){.k = k, .n = n, .format = format, .level = level, .transposed = transpose_b};
-    if (k <= 0 || n <= 0) return;
+static packing packing_into(void *pack, const float *b, intptr_t ldb) {
+    const header *about = pack;
     packing all = {
-        .kernels = ragkit_products(level, format), .k = k, .n = n, .ldb = ldb, .transpose_b = transpose_b, .b = b,
-        .panels = (char *)pack + HEADER_BYTES,
+        .kernels = ragkit_products(about->level, about->format), .k = about->k, .n = about->n, .ldb = ldb,
+        .transpose_b = about->transposed, .b = b, .panels = (char *)pack + HEADER_BYTES,
     };
+    if (all.kernels) all.format = &all.kernels->formats[about->format];
+    return all;
+}
+
+void ragkit_pack(int format, bool transpose_b, intptr_t k, intptr_t n, const float *b, intptr_t ldb, void *pack) {
+    *(header *)pack = (header){
+        .k = k, .n = n, .format = format, .level = ragkit_instruction_level(), .transposed = transpose_b,
+    };
+    if (k <= 0 || n <= 0) return;
+    packing all = packing_into(pack, b, ldb);
     if (!all.kernels) {
         ragkit_parallel_ranges(transpose_b ? n : k, transpose_b ? k : n, copy_range, &all);
         return;
     }
-    all.format = &all.kernels->formats[format];
     ragkit_parallel_ranges(ragkit_pieces(n, all.kernels->tile_columns), 2 * k * all.kernels->tile_columns, pack_range,
                            &all);
+}
+
+// Steps p ..< p + steps of the panels of one block, which begins at step `block`.
+static void pack_steps(const packing *all, intptr_t block, intptr_t depth, intptr_t p, intptr_t steps) {
+    intptr_t width = all->kernels->tile_columns;
+    intptr_t stride = panel_bytes(all->kernels, all->format, depth);
+    char *panel = all->panels + block_offset(all->kernels, all->format, all->n, block)
+        + (p - block) * width * all->format->column_step;
+    for (intptr_t j = 0; j < all->n; j += width, panel += stride) {
+        all->format->pack_columns(true, ragkit_min(width, all->n - j), steps, all->b + p * all->ldb + j, all->ldb, panel);
+    }
+}
+
+void ragkit_pack_rows(void *pack, intptr_t first, intptr_t end, const float *b, intptr_t ldb) {
+    packing all = packing_into(pack, b, ldb);
+    if (!all.kernels) {
+        copy_range(&all, first, end);
+    } else if (all.transpose_b) {  // rows are columns of op(B): whole panels
+        pack_range(&all, first / all.kernels->tile_columns, ragkit_pieces(end, all.kernels->tile_columns));
+    } else {  // rows are steps of every panel
+        intptr_t whole = block_depth(all.format, all.k);
+        for (intptr_t p = first; p < end;) {
+            intptr_t block = p / whole * whole, depth = ragkit_min(whole, all.k - block);
+            intptr_t steps = ragkit_min(end, block + depth) - p;
+            pack_steps(&all, block, depth, p, steps);
+            p += steps;
+        }
+    }
 }
 
 ragkit_product ragkit_product_with_pack(const void *pack) {

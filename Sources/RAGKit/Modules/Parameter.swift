@@ -85,6 +85,16 @@ public final class Parameter {
         version += 1
     }
 
+    /// As the other `update`, for a body that also makes the given packs of the value anew, row by row.
+    func update(_ body: (UnsafeMutablePointer<Float>, _ packs: [WeightPack]) -> Void) {
+        let current = value
+        stored = nil
+        let (own, packs) = (consume current).ownedWithPacks()
+        body(own.writablePointer, packs)
+        stored = own
+        version += 1
+    }
+
     /// Fills the value as `initialization` says.
     public func initialize(using generator: inout some RandomNumberGenerator) {
         switch initialization {

@@ -119,11 +119,18 @@ public final class AdamW: Optimizer {
             arguments.bias_correction1 = Float(1 - pow(Double(settings.beta1), updates))
             arguments.bias_correction2 = Float(1 - pow(Double(settings.beta2), updates))
             arguments.weight_decay = slots[index].decays ? settings.weightDecay : 0
-            parameter.update { values in
+            parameter.update { values, packs in
                 // The moments belong to this optimizer alone, so they are changed in place.
-                ragkit_adamw(
-                    gradient.count, &arguments, gradient.pointer, values, first.writablePointer,
-                    second.writablePointer)
+                if packs.isEmpty {
+                    ragkit_adamw(
+                        gradient.count, &arguments, gradient.pointer, values,
+                        first.writablePointer, second.writablePointer)
+                } else {
+                    let starts = packs.map { UnsafeMutableRawPointer?($0.start) }
+                    ragkit_adamw_packing(
+                        gradient.dim(0), gradient.dim(1), &arguments, gradient.pointer, values,
+                        first.writablePointer, second.writablePointer, packs.count, starts)
+                }
             }
             // Four are read and three written.
             profile?.mark("AdamW", bytes: 28 * Double(gradient.count))

@@ -110,16 +110,23 @@ public struct Tensor: Sendable {
     }
 
     /// The value in storage that nobody else holds, so that it may be written: the receiver's own
-    /// when this was the last reference to it, else a copy.
+    /// when this was the last reference to it, else a copy. Its packs are gone.
     consuming func owned() -> Tensor {
+        let (own, _) = ownedWithPacks(keeping: false)
+        return own
+    }
+
+    /// As `owned()`, but packs of the whole value stay where they can be made anew row by row, which
+    /// the caller does.
+    consuming func ownedWithPacks(keeping: Bool = true) -> (Tensor, packs: [WeightPack]) {
         let (shape, offset) = (self.shape, self.offset)
         var storage = self.storage
         _ = consume self
         guard isKnownUniquelyReferenced(&storage), storage.isWritable else {
-            return Tensor(shape: shape, storage: storage, offset: offset).copied()
+            return (Tensor(shape: shape, storage: storage, offset: offset).copied(), [])
         }
-        storage.forgetPacks()
-        return Tensor(shape: shape, storage: storage, offset: offset)
+        let packs = storage.forgetPacks(butFor: keeping ? shape : nil)
+        return (Tensor(shape: shape, storage: storage, offset: offset), packs)
     }
 
     /// Where to write a tensor returned by `owned()`, before anyone else holds it.

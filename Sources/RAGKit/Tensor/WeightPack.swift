@@ -62,8 +62,18 @@ extension TensorStorage {
         }
     }
 
-    /// Lets all packs go: the contents are about to change.
-    func forgetPacks() { packs.withLock { $0.removeAll() } }
+    /// Lets packs go, since the contents are about to change: all but those of the whole block as a
+    /// matrix of this shape that can be made anew row by row, which are returned.
+    @discardableResult
+    func forgetPacks(butFor shape: [Int]? = nil) -> [WeightPack] {
+        packs.withLock { packs in
+            packs = packs.filter { key, _ in
+                key.offset == 0 && key.shape == shape && key.shape.product == count
+                    && key.precision != .int8
+            }
+            return Array(packs.values)
+        }
+    }
 
     /// How many packs there are.
     var packCount: Int { packs.withLock(\.count) }

@@ -90,6 +90,10 @@ size_t ragkit_pack_bytes(int format, intptr_t k, intptr_t n);
 /// Packs op(B) [k,n], which is B, or with the flag its transpose (then B is [n,k]), rows `ldb` elements apart, into `pack`,
 /// ragkit_pack_bytes(format, k, n) long and best aligned to 64 bytes (at least to 8).
 void ragkit_pack(int format, bool transpose_b, intptr_t k, intptr_t n, const float *b, intptr_t ldb, void *pack);
+/// Packs rows first ..< end of B (as it lies in memory) anew, on the calling thread; other rows stay as they were packed.
+/// first is a multiple of RAGKIT_PACK_ROWS, and so is end, or it is the number of rows. Not for int8.
+void ragkit_pack_rows(void *pack, intptr_t first, intptr_t end, const float *b, intptr_t ldb);
+enum { RAGKIT_PACK_ROWS = 32 };
 /// C[m,n] = alpha * A[m,k] * op(B)[k,n] + beta * C with k and n of the pack. beta = 0 never reads C. k = 0 gives beta * C.
 void ragkit_gemm_packed(intptr_t m, float alpha, const float *a, intptr_t lda, const void *pack, float beta, float *c,
                         intptr_t ldc);
@@ -282,6 +286,10 @@ typedef struct {
 /// One AdamW update in one pass over memory. torch variant: p *= 1 - lr * decay; p -= lr * m^ / (sqrt(v^) + eps).
 void ragkit_adamw(intptr_t n, const ragkit_adamw_step *step, const float *gradient, float *parameter, float *moment1,
                   float *moment2);
+/// ragkit_adamw of a matrix [rows, columns]; its packs (Float32 or bfloat16, of either direction) are made anew from each few
+/// rows while these are in cache.
+void ragkit_adamw_packing(intptr_t rows, intptr_t columns, const ragkit_adamw_step *step, const float *gradient,
+                          float *parameter, float *moment1, float *moment2, intptr_t pack_count, void *const *packs);
 
 // MARK: Search (search.c)
 

@@ -303,5 +303,48 @@ extension KernelTests {
                 }
             }
         }
+
+        /// Parameters as without packs, and packs as if made of the new parameters: every byte.
+        @Test(arguments: [(1, 1), (31, 40), (64, 33), (97, 700), (700, 45)])
+        func adamWWithPacks(rows: Int, columns: Int) {
+            atEachLevel { level in
+                var random = TestRandom(72)
+                let n = rows * columns
+                let p = random.floats(n), g = random.floats(n), m = random.floats(n),
+                    v = random.floats(n, 0, 1)
+                var step = ragkit_adamw_step()
+                step.learning_rate = 0.1
+                step.beta1 = 0.9
+                step.beta2 = 0.999
+                step.epsilon = 1e-3
+                step.bias_correction1 = 0.1
+                step.bias_correction2 = 0.001
+                step.gradient_scale = 1
+                var expected = (p, m, v)
+                ragkit_adamw(n, &step, g, &expected.0, &expected.1, &expected.2)
+                let kinds = [RAGKIT_FLOAT32, RAGKIT_BFLOAT16].flatMap { format in
+                    [(CInt(format), true), (CInt(format), false)]
+                }
+                func packs(_ b: [Float]) -> [UnsafeMutableRawBufferPointer] {
+                    kinds.map { format, transposed in
+                        let (k, n) = transposed ? (columns, rows) : (rows, columns)
+                        let pack = UnsafeMutableRawBufferPointer.allocate(
+                            byteCount: ragkit_pack_bytes(format, k, n), alignment: 64)
+                        pack.initializeMemory(as: UInt8.self, repeating: 0)
+                        ragkit_pack(format, transposed, k, n, b, columns, pack.baseAddress)
+                        return pack
+                    }
+                }
+                var found = (p, m, v)
+                let made = packs(p), fresh = packs(expected.0), starts = made.map(\.baseAddress)
+                defer { for pack in made + fresh { pack.deallocate() } }
+                ragkit_adamw_packing(
+                    rows, columns, &step, g, &found.0, &found.1, &found.2, starts.count, starts)
+                #expect(found == expected, "level \(level)")
+                for (kind, pair) in zip(kinds, zip(made, fresh)) {
+                    #expect(pair.0.elementsEqual(pair.1), "level \(level), \(kind)")
+                }
+            }
+        }
     }
 }

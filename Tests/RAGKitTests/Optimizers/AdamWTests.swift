@@ -175,4 +175,40 @@ import Testing
         #expect(copy.value.elements == [1, 2, 3, 4])
         #expect(parameter.value.elements != [1, 2, 3, 4])
     }
+
+    /// Packs of a weight are made anew in the update: products read the new values, forward and
+    /// backward, and nothing is packed again. A snapshot's packs stay as they are.
+    @Test func packsFollowTheWeight() {
+        var numbers = SeededGenerator(seed: 9)
+        let parameter = Parameter([70, 45], .ones)
+        parameter.update(.randomNormal([70, 45], using: &numbers))
+        let x = Tensor.randomNormal([5, 45], using: &numbers)
+        let optimizer = AdamW([("x", parameter)])
+        func both(_ weight: Tensor) -> (Tensor, Tensor) {
+            withPrecision(.bfloat16) {
+                let input = x.variable()
+                let y = input.linear(weight.variable())
+                return (y.detached, gradients(of: y.squared().sum(), for: [input])[0])
+            }
+        }
+        _ = both(parameter.value)
+        #expect(parameter.value.storage.packCount == 2)
+        // Not the storage itself: a second holder would be a snapshot.
+        let storage = ObjectIdentifier(parameter.value.storage)
+        let gradient = Self.gradient(parameter, .randomNormal([70, 45], using: &numbers))
+        optimizer.update(gradient, learningRate: 0.5)
+        #expect(ObjectIdentifier(parameter.value.storage) == storage)
+        #expect(parameter.value.storage.packCount == 2)
+        let (y, dx) = both(parameter.value)
+        let (expectedY, expectedDX) = both(parameter.value.copied())
+        #expect(parameter.value.storage.packCount == 2)
+        expectIdentical(y, expectedY)
+        expectIdentical(dx, expectedDX)
+
+        let copy = parameter.value
+        optimizer.update(gradient, learningRate: 0.5)
+        #expect(copy.storage.packCount == 2 && parameter.value.storage.packCount == 0)
+        expectIdentical(both(copy).0, expectedY)
+        #expect(both(parameter.value).0.elements != expectedY.elements)
+    }
 }
