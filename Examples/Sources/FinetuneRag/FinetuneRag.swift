@@ -188,6 +188,9 @@ struct TrainingOptions: ParsableArguments {
     @Option(
         help: "The number format of products: float32 or bfloat16.",
         transform: ExampleSupport.precision)
+    @Flag(help: "Compute activations again instead of keeping them: less memory, more time.")
+    var gradientCheckpointing = false
+
     var precision = Precision.float32
 
     @Flag(help: "Print where the time of training went: phases, operators, tokens.")
@@ -218,6 +221,7 @@ struct TrainingOptions: ParsableArguments {
         arguments.adamw.rateFactors = learningRateFactor
         arguments.evalSteps = evalSteps
         arguments.frozen = freeze
+        arguments.gradientCheckpointing = gradientCheckpointing
         arguments.seed = seed
         arguments.precision = precision
         return arguments

@@ -20,14 +20,17 @@ public struct ForwardContext: Sendable {
     public var recordsTape: Bool
     /// The number format of products with weights.
     public var precision: Precision
+    /// Whether `Module.checkpointed` keeps only the inputs of its part and computes the rest again.
+    public var checkpointsActivations: Bool
     /// Where the work is counted, if anywhere.
     public var profile: Profile?
     /// How many times each random stream was asked in this pass.
-    private let calls = CallCounter()
+    private var calls = CallCounter()
 
     public init(
         isTraining: Bool = false, seed: UInt64 = 0, step: Int = 0, microBatch: Int = 0,
-        recordsTape: Bool = true, precision: Precision = .float32, profile: Profile? = nil
+        recordsTape: Bool = true, precision: Precision = .float32,
+        checkpointsActivations: Bool = false, profile: Profile? = nil
     ) {
         self.isTraining = isTraining
         self.seed = seed
@@ -35,7 +38,16 @@ public struct ForwardContext: Sendable {
         self.microBatch = microBatch
         self.recordsTape = recordsTape
         self.precision = precision
+        self.checkpointsActivations = checkpointsActivations
         self.profile = profile
+    }
+
+    /// This context as it is now, for doing again what follows: random streams that are asked for
+    /// meanwhile do not count.
+    func replayed() -> ForwardContext {
+        var copy = self
+        copy.calls = calls.copy()
+        return copy
     }
 
     /// Evaluation without a tape, with precision and profile of the present context: what encoding,
@@ -77,7 +89,11 @@ public func withPrecision<Result>(
 
 /// Counts calls by path.
 private final class CallCounter: Sendable {
-    private let counts = Mutex<[String: UInt64]>([:])
+    private let counts: Mutex<[String: UInt64]>
+
+    init(_ counts: [String: UInt64] = [:]) { self.counts = Mutex(counts) }
+
+    func copy() -> CallCounter { CallCounter(counts.withLock { $0 }) }
 
     func next(_ path: String) -> UInt64 {
         counts.withLock { counts in

@@ -95,6 +95,27 @@ public func gradients(
     }
 }
 
+/// Hands each of the leaves that `output` depends on its gradient, with its place among them.
+///
+/// - Precondition: all of the tape below `output` ends in these leaves.
+func walk(
+    from output: Tensor, to leaves: [Node?], cotangent: Tensor,
+    _ leafReached: (Int, Tensor) -> Void
+) {
+    var places: [ObjectIdentifier: Int] = [:]
+    for case (let place, let leaf?) in leaves.enumerated() {
+        places[ObjectIdentifier(leaf)] = place
+    }
+    walk(from: output, cotangent: cotangent, retainingTape: false) { leaf, gradient in
+        guard let place = places[ObjectIdentifier(leaf)] else {
+            fatalError(
+                "a checkpointed part uses a \(leaf.name) of shape \(leaf.shape) that is neither "
+                    + "among its inputs nor a parameter of its module: pass it as an input")
+        }
+        leafReached(place, gradient)
+    }
+}
+
 /// Visits the nodes below `output`, last made first, and hands each leaf its gradient.
 private func walk(
     from output: Tensor, cotangent: Tensor, retainingTape: Bool,

@@ -110,7 +110,7 @@ final class BartEncoder: Module {
         let segments = SegmentMap(selfAttention: batch)
         Profile.current?.add(tokens: batch.totalTokens)
         return layers.reduce(embeddings(batch.ids, positions: batch.positions)) { hidden, layer in
-            layer(hidden, segments)
+            layer.checkpointed([hidden]) { layer($0[0], segments) }
         }
     }
 }
@@ -133,7 +133,7 @@ final class BartDecoder: Module {
         let cross = SegmentMap(
             queryOffsets: batch.offsets, keyOffsets: memory.offsets, attended: attended)
         return layers.reduce(embeddings(batch.ids, positions: batch.positions)) { hidden, layer in
-            layer(hidden, own, memory.hidden, cross)
+            layer.checkpointed([hidden, memory.hidden]) { layer($0[0], own, $0[1], cross) }
         }
     }
 

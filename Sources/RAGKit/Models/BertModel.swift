@@ -25,7 +25,7 @@ public final class BertModel: Module {
         Profile.current?.add(tokens: batch.totalTokens)
         return layers.prefix(layerCount ?? layers.count).reduce(embeddings(batch)) {
             hidden, layer in
-            layer(hidden, segments)
+            layer.checkpointed([hidden]) { layer($0[0], segments) }
         }
     }
 }

@@ -100,7 +100,7 @@ final class T5Encoder: Module {
         let bias = relativeBias(longestOf: batch)
         return ends.finish(
             layers.reduce(ends.embed(batch.ids)) { hidden, layer in
-                layer(hidden, segments, bias: bias)
+                layer.checkpointed([hidden, bias]) { layer($0[0], segments, bias: $0[1]) }
             })
     }
 }
@@ -128,7 +128,9 @@ final class T5Decoder: Module {
         let bias = relativeBias(longestOf: batch)
         return ends.finish(
             layers.reduce(ends.embed(batch.ids)) { hidden, layer in
-                layer(hidden, own, bias: bias, memory.hidden, cross)
+                layer.checkpointed([hidden, bias, memory.hidden]) {
+                    layer($0[0], own, bias: $0[1], $0[2], cross)
+                }
             })
     }
 

@@ -22,8 +22,8 @@ struct WeightProduct {
         self.weight = weight.detached
         precision = context.precision
         profile = context.profile
-        // With a tape, the weight is about to change.
-        isReused = repeats || !context.recordsTape
+        // While training, the weight is about to change.
+        isReused = repeats || !(context.recordsTape || context.isTraining)
         precondition(
             precision != .int8 || !context.recordsTape,
             "products of int8 have no gradient: use bfloat16, or record no tape")

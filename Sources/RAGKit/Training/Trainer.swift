@@ -126,7 +126,8 @@ public final class Trainer<Task: TrainingTask> {
         for (number, batch) in batches.enumerated() {
             let context = ForwardContext(
                 isTraining: true, seed: arguments.seed, step: step, microBatch: number,
-                precision: arguments.precision, profile: Profile.current)
+                precision: arguments.precision,
+                checkpointsActivations: arguments.gradientCheckpointing, profile: Profile.current)
             let (value, weight, own) = try await ForwardContext.$current.withValue(context) {
                 let prepared = try await inPhase("prepare") {
                     try await task.prepare(batch.map { examples[$0] })
