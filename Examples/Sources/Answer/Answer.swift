@@ -31,9 +31,7 @@ struct Answer: AsyncParsableCommand {
     @Option(help: "The most tokens of an answer, start token included. [the checkpoint's own]")
     var maxLength: Int?
 
-    @Option(
-        help: "The number format of products: float32, bfloat16 or int8.",
-        transform: ExampleSupport.precision)
+    @Option(help: "The number format of products: float32, bfloat16 or int8.")
     var precision = Precision.float32
 
     @Flag(help: "Print one JSON object for each question, a line each.")

@@ -25,9 +25,7 @@ struct EvalRag: AsyncParsableCommand {
     @OptionGroup(title: "Questions") var data: DataOptions
     @OptionGroup(title: "Answers") var search: SearchOptions
 
-    @Option(
-        help: "The number format of products: float32, bfloat16 or int8.",
-        transform: ExampleSupport.precision)
+    @Option(help: "The number format of products: float32, bfloat16 or int8.")
     var precision = Precision.float32
 
     @Option(help: "Where predictions go, one JSON object a line.")

@@ -31,14 +31,7 @@ public enum CompatibilityPreset: String, ExpressibleByArgument {
     case huggingFace = "hugging-face"
 }
 
-/// The number format of a `--precision` option.
-public func precision(_ argument: String) throws -> Precision {
-    guard let precision = Precision(rawValue: argument) else {
-        let known = Precision.allCases.map(\.rawValue).joined(separator: ", ")
-        throw ValidationError("'\(argument)' is no precision; known are \(known)")
-    }
-    return precision
-}
+extension Precision: @retroactive ExpressibleByArgument {}
 
 /// What a checkpoint reads: its passages, and the encoder that makes their vectors.
 public struct PassageOptions: ParsableArguments {

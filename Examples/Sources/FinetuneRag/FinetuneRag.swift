@@ -185,13 +185,11 @@ struct TrainingOptions: ParsableArguments {
     @Option(help: "Do not train parameters whose name contains this; may be repeated.")
     var freeze: [String] = []
 
-    @Option(
-        help: "The number format of products: float32 or bfloat16.",
-        transform: ExampleSupport.precision)
+    @Option(help: "The number format of products: float32 or bfloat16.")
+    var precision = Precision.float32
+
     @Flag(help: "Compute activations again instead of keeping them: less memory, more time.")
     var gradientCheckpointing = false
-
-    var precision = Precision.float32
 
     @Flag(help: "Print where the time of training went: phases, operators, tokens.")
     var profile = false
@@ -221,9 +219,9 @@ struct TrainingOptions: ParsableArguments {
         arguments.adamw.rateFactors = learningRateFactor
         arguments.evalSteps = evalSteps
         arguments.frozen = freeze
-        arguments.gradientCheckpointing = gradientCheckpointing
         arguments.seed = seed
         arguments.precision = precision
+        arguments.gradientCheckpointing = gradientCheckpointing
         return arguments
     }
 }
