@@ -38,7 +38,7 @@ public struct Gradients: Sendable {
     private var squaredNorms: [Double] {
         let profile = Profile.current
         return order.compactMap { byParameter[$0] }.map { gradient in
-            defer { profile?.mark("norm", bytes: 4 * Double(gradient.count)) }
+            defer { profile?.mark("norm", elements: gradient.count) }
             return ragkit_sum_of_squares(gradient.count, gradient.pointer)
         }
     }
@@ -139,7 +139,7 @@ private func walk(
                 let elements = node.inputs.reduce(node.shape.product) {
                     $0 + 2 * ($1?.shape.product ?? 0)
                 }
-                profile.mark(node.name, bytes: Double(elements * MemoryLayout<Float>.stride))
+                profile.mark(node.name, elements: elements)
             }
             if !retainingTape { node.consume() }
         // fatalError, since a precondition of an optimized build stops without its sentence.

@@ -58,8 +58,9 @@ public final class Profile: Sendable {
     /// The profile of the running task.
     static var current: Profile? { ForwardContext.current.profile }
 
-    /// Ends an operator.
-    func mark(_ name: String, bytes: Double) {
+    /// Ends an operator that reads and writes so many elements.
+    func mark(_ name: String, elements: Int) {
+        let bytes = Double(elements * MemoryLayout<Float>.stride)
         state.withLock { $0.mark(name, bytes: bytes, calls: 1) }
     }
 

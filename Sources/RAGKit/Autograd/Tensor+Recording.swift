@@ -57,7 +57,7 @@ extension Tensor {
         let context = ForwardContext.current
         if let profile = context.profile {
             let elements = inputs.reduce(value.count) { $0 + $1.count }
-            profile.mark(name, bytes: Double(elements * MemoryLayout<Float>.stride))
+            profile.mark(name, elements: elements)
         }
         let nodes = inputs.map(\.node)
         guard nodes.contains(where: { $0 != nil }), context.recordsTape else {

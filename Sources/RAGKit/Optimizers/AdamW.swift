@@ -133,7 +133,7 @@ public final class AdamW: Optimizer {
                 }
             }
             // Four are read and three written.
-            profile?.mark("AdamW", bytes: 28 * Double(gradient.count))
+            profile?.mark("AdamW", elements: 7 * gradient.count)
         }
     }
 }

@@ -53,7 +53,7 @@ import Testing
         let profile = Profile()
         profile.phase("outer") {
             #expect(throws: Stop.self) { try profile.phase("inner") { throw Stop() } }
-            profile.mark("late", bytes: 0)
+            profile.mark("late", elements: 0)
         }
         let rows = profile.report().rows
         #expect(rows.contains { $0.phase == "outer" && $0.name == "late" })
