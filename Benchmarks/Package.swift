@@ -14,6 +14,8 @@ let package = Package(
         .executable(name: "generate", targets: ["Generate"]),
         .executable(name: "encode", targets: ["Encode"]),
         .executable(name: "growth", targets: ["Growth"]),
+        .executable(name: "optimizer", targets: ["Optimizer"]),
+        .executable(name: "seq2seq", targets: ["Seq2Seq"]),
         .executable(name: "tokenize", targets: ["Tokenize"]),
     ],
     dependencies: [.package(name: "RAGKit", path: "..")],
@@ -31,6 +33,12 @@ let package = Package(
             swiftSettings: swiftSettings),
         .executableTarget(
             name: "Growth", dependencies: ["BenchmarkSupport", "RAGKit"],
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "Optimizer", dependencies: ["BenchmarkSupport", "RAGKit"],
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "Seq2Seq", dependencies: ["BenchmarkSupport", "RAGKit"],
             swiftSettings: swiftSettings),
         .executableTarget(
             name: "Tokenize", dependencies: ["RAGKit"], swiftSettings: swiftSettings),

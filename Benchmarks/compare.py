@@ -20,15 +20,19 @@ parser.add_argument("--python", default=sys.executable, help="an interpreter wit
 parser.add_argument("--rounds", type=int, default=10)
 parser.add_argument("--precision", default="fp32", choices=("fp32", "onednn", "bf16"), help="the peer's")
 parser.add_argument("--padding", default="max_length", choices=("max_length", "longest"), help="of the peer's contexts")
+parser.add_argument("--keep-memory", action="store_true", help="the peer's malloc gives no memory back to the system")
 parser.add_argument("--size", default="small", choices=("small", "base"))
 parser.add_argument("--ours", default="float32", help="our precision: float32, bfloat16, int8 (generation only)")
 parser.add_argument("--program", default=os.path.join(HERE, ".build", "release", "train-step"))
 args = parser.parse_args()
 
+KEPT = str(8 << 30)
+malloc = dict(MALLOC_MMAP_THRESHOLD_=KEPT, MALLOC_TRIM_THRESHOLD_=KEPT, MALLOC_TOP_PAD_=str(256 << 20)) if args.keep_memory else {}
+
 with tempfile.TemporaryDirectory() as scratch:
     work, models = os.path.join(scratch, "work.json"), os.path.join(scratch, "models")
     peer = Side("transformers", [args.python, os.path.join(HERE, "peers", "trainstep.py"), "--size", args.size,
-                                 "--precision", args.precision, "--padding", args.padding, "--export", work, "--save", models, "--serve"])
+                                 "--precision", args.precision, "--padding", args.padding, "--export", work, "--save", models, "--serve"], **malloc)
     ours = Side("RAGKit", [args.program, work, models, args.ours])
     found, expected = ours.ready["loss_without_dropout"], ours.ready["loss_of_the_reference"]
     if abs(found - expected) > 1e-4 * abs(expected):
@@ -46,4 +50,6 @@ with tempfile.TemporaryDirectory() as scratch:
         side.quit()
         print(f"{side.name:14} median {statistics.median(seconds[side.name]):.3f} s, least {min(seconds[side.name]):.3f} s, "
               f"peak {side.peak:.0f} MB, {len(seconds[side.name])} rounds")
-    print(f"training step: {ratio(seconds[peer.name], seconds[ours.name])} ({args.size}, transformers {args.precision} padded to {args.padding}, ours {args.ours}, {os.cpu_count()} processors)")
+    print(f"peak memory: {ours.peak / peer.peak:.2f} of the peer's")
+    print(f"training step: {ratio(seconds[peer.name], seconds[ours.name])} ({args.size}, transformers {args.precision} padded to {args.padding}"
+          f"{', memory kept' if args.keep_memory else ''}, ours {args.ours}, {os.cpu_count()} processors)")

@@ -18,12 +18,13 @@ parser.add_argument("--program", default=os.path.join(HERE, ".build", "release",
 args = parser.parse_args()
 
 TABLES = [
-    ("step", "documents", [1, 2, 5, 10, 20]),
-    ("step", "passage", [32, 64, 128, 256, 512]),
-    ("step", "batch", [1, 2, 4, 8, 16]),
-    ("step", "width", [128, 256, 512, 768]),
-    ("encode", "passages", [64, 128, 256, 512, 1024]),
-    ("encode", "passage", [32, 64, 128, 256, 512]),
+    ("step", "documents", [1, 2, 5, 10, 20], []),
+    ("step", "documents", [1, 2, 5, 10, 20], ["checkpointing=1"]),
+    ("step", "passage", [32, 64, 128, 256, 512], []),
+    ("step", "batch", [1, 2, 4, 8, 16], []),
+    ("step", "width", [128, 256, 512, 768], []),
+    ("encode", "passages", [64, 128, 256, 512, 1024], []),
+    ("encode", "passage", [32, 64, 128, 256, 512], []),
 ]
 
 
@@ -34,14 +35,14 @@ def exponent(points):
     return sum((x - x0) * (y - y0) for x, y in logs) / sum((x - x0) ** 2 for x, _ in logs)
 
 
-for mode, name, sizes in TABLES:
+for mode, name, sizes, options in TABLES:
     rows = []
     for size in sizes:
-        output = subprocess.run([args.program, mode, f"{name}={size}", f"runs={args.runs}"], check=True, capture_output=True, text=True)
+        output = subprocess.run([args.program, mode, f"{name}={size}", f"runs={args.runs}", *options], check=True, capture_output=True, text=True)
         record = json.loads(output.stdout)
         rows.append((size, record["seconds"], record["peak_rss_mb"]))
     times = [(size, seconds) for size, seconds, _ in rows]
-    print(f"\n{mode} by {name}: exponent {exponent(times):.2f}, of the last two sizes {exponent(times[-2:]):.2f}\n")
+    print(f"\n{' '.join([mode, *options])} by {name}: exponent {exponent(times):.2f}, of the last two sizes {exponent(times[-2:]):.2f}\n")
     print(f"| {name} | " + " | ".join(str(size) for size in sizes) + " |")
     print("| --- |" + " ---: |" * len(sizes))
     print("| seconds | " + " | ".join(f"{seconds:.3f}" for _, seconds, _ in rows) + " |")

@@ -7,9 +7,9 @@ import subprocess
 
 
 class Side:
-    def __init__(self, name, command):
+    def __init__(self, name, command, **settings):
         self.name, self.peak = name, 0
-        environment = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
+        environment = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")} | settings
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
         self.ready = json.loads(self.process.stdout.readline())
 

@@ -4,8 +4,10 @@
     python encode.py --peer transformers --model DIR --work work.json --serve
     python encode.py --peer ctranslate2-int8 --model DIR --work work.json --serve
 
-Peers: transformers as rag-end2end-retriever uses it to evaluate (batches of 16 in the order given, padded to the longest,
-no attention mask), transformers-sorted (like lengths together, with a mask), ctranslate2-float32, ctranslate2-int8.
+Peers: reference, as rag-end2end-retriever encodes its knowledge base (batches of 16 in the order given, padded to the longest,
+no attention mask, in training mode and with a tape), transformers (the same in evaluation mode without a tape),
+transformers-sorted (like lengths together, with a mask), transformers-bf16 and transformers-compiled-bf16 (sorted, autocast,
+compiled), ctranslate2-float32, ctranslate2-int8.
 """
 import argparse
 import json
@@ -60,19 +62,21 @@ def batches(order, size=16):
                torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows]))
 
 
-def with_transformers(in_order):
-    model = DPRContextEncoder.from_pretrained(args.model).eval()
+def with_transformers(in_order, training=False, bf16=False, compiled=False):
+    model = DPRContextEncoder.from_pretrained(args.model).train(training)
+    if compiled:
+        model = torch.compile(model, dynamic=True)
     order = list(range(len(passages)))
     if not in_order:
         order.sort(key=lambda i: -len(passages[i]))
 
     def run():
         found = [None] * len(passages)
-        with torch.inference_mode():
+        with torch.inference_mode(not training), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             for places, ids, mask in batches(order):
                 vectors = model(ids).pooler_output if in_order else model(ids, attention_mask=mask).pooler_output
                 for place, vector in zip(places, vectors):
-                    found[place] = vector.numpy()
+                    found[place] = vector.detach().float().numpy()
         return found
     return run
 
@@ -108,8 +112,11 @@ def with_ctranslate2(kind):
     return run
 
 
-run = (with_ctranslate2(args.peer.split("-")[1]) if args.peer.startswith("ctranslate2")
-       else with_transformers(args.peer == "transformers"))
+if args.peer.startswith("ctranslate2"):
+    run = with_ctranslate2(args.peer.split("-")[1])
+else:
+    run = with_transformers(args.peer in ("reference", "transformers"), training=args.peer == "reference",
+                            bf16=args.peer.endswith("bf16"), compiled="compiled" in args.peer)
 
 
 def answer(**values):

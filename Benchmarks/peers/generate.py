@@ -34,8 +34,8 @@ SIZES = {
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, default="small")
-    parser.add_argument("--precision", choices=("fp32", "onednn"), default="fp32",
-                        help="fp32: torch as shipped; onednn: fp32 products through oneDNN")
+    parser.add_argument("--precision", choices=("fp32", "onednn", "bf16"), default="fp32",
+                        help="fp32: torch as shipped; onednn: fp32 products through oneDNN; bf16: autocast")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--documents", type=int, default=5)
     parser.add_argument("--beams", type=int, default=4)
@@ -137,7 +137,7 @@ def main():
 
     def run(kind):
         busy, start = time.process_time(), time.perf_counter()
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bf16"):
             found = models[kind].generate(ids, attention_mask=mask, **search)
         seconds = time.perf_counter() - start
         return dict(kind=kind, seconds=seconds, cpu_seconds=time.process_time() - busy, questions_per_s=args.batch / seconds,

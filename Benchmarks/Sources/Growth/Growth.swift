@@ -5,6 +5,7 @@ import RAGKit
 /// One size of a training step or of re-encoding, for tables of how cost grows.
 ///
 ///     growth step documents=5 passage=128 batch=4 width=256 runs=5
+///     growth step documents=20 checkpointing=1
 ///     growth encode passages=256 passage=128 width=256 runs=3
 ///
 /// Models have random weights (encoders of 4 layers, a BART of 3 + 3, 8,192 words, heads 64 wide), ids
@@ -17,10 +18,12 @@ struct Growth {
         let mode = arguments.popFirst() ?? ""
         var sizes = [
             "documents": 5, "passage": 128, "batch": 4, "width": 256, "runs": 5, "passages": 256,
+            "checkpointing": 0,
         ]
         for argument in arguments {
             let parts = argument.split(separator: "=").map(String.init)
-            guard parts.count == 2, sizes[parts[0]] != nil, let value = Int(parts[1]), value > 0
+            guard parts.count == 2, sizes[parts[0]] != nil, let value = Int(parts[1]),
+                value > 0 || parts[0] == "checkpointing"
             else { stop("'\(argument)' is none of \(sizes.keys.sorted()) with = and a number") }
             sizes[parts[0]] = value
         }
@@ -62,6 +65,7 @@ struct Growth {
         _ size: (String) -> Int, _ ids: inout RandomIDs
     ) throws -> () throws -> Void {
         let (width, contexts) = (size("width"), size("batch") * size("documents"))
+        let checkpoints = size("checkpointing") > 0
         let (model, tokenizer) = try randomModel(
             makeEncoder(.question, width: width), makeGenerator(width: width))
         try model.setContextEncoder(makeEncoder(.context, width: width))
@@ -76,7 +80,8 @@ struct Growth {
         let optimizer = AdamW(model.namedParameters())
         let parameters = model.parameters()
         return {
-            let context = ForwardContext(isTraining: true, seed: 1)
+            let context = ForwardContext(
+                isTraining: true, seed: 1, checkpointsActivations: checkpoints)
             let gradients = try ForwardContext.$current.withValue(context) {
                 let vectors = model.questionEncoder(questions)
                 let loss = try model.loss(vectors: vectors, evidence: evidence, targets: targets)

@@ -1,0 +1,54 @@
+"""Clipping all gradients together and an update of torch's fused AdamW, timed on the CPU.
+
+    python optimizer.py --serve [--millions 145]
+
+Parameters have the shapes of BART-base's, repeated until there are enough. All have one value and all gradients another, so
+that another library can show that it computes the same.
+"""
+import argparse
+import json
+import os
+import resource
+import sys
+import time
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--millions", type=float, default=145)
+parser.add_argument("--threads", type=int, default=2)
+parser.add_argument("--serve", action="store_true")
+args = parser.parse_args()
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = str(args.threads)
+
+import torch
+
+torch.set_num_threads(args.threads)
+LAYER = [(768, 768), (768,)] * 4 + [(3072, 768), (3072,), (768, 3072), (768,)]
+shapes = [(50265, 768)]
+while sum(torch.Size(shape).numel() for shape in shapes) < args.millions * 1e6:
+    shapes += LAYER
+parameters = [torch.nn.Parameter(torch.full(shape, 0.02)) for shape in shapes]
+for parameter in parameters:
+    parameter.grad = torch.full_like(parameter, 0.01)
+optimizer = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.001, fused=True)
+
+
+def run():
+    # A norm that is never reached: gradients are multiplied by 1, as long as it takes, and stay the same in every run.
+    torch.nn.utils.clip_grad_norm_(parameters, 1e9, foreach=True)
+    optimizer.step()
+
+
+def answer(**values):
+    values["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps(values), flush=True)
+
+
+run()  # warm-up: makes the moments
+answer(ready=True, shapes=shapes, value=parameters[-1][0].item())
+for line in sys.stdin:
+    if line.strip() == "quit":
+        break
+    start = time.perf_counter()
+    run()
+    answer(seconds=time.perf_counter() - start, value=parameters[-1][0].item())
