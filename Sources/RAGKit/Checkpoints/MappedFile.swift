@@ -1,4 +1,5 @@
 import Foundation
+import RAGKitBLAS
 
 /// A file's bytes, read-only, mapped into memory: pages are read from the disk when first touched.
 ///
@@ -94,5 +95,14 @@ public final class MappedFile: @unchecked Sendable {
         case .mapped: munmap(UnsafeMutableRawPointer(mutating: address), bytes.count)
         case .copied: bytes.deallocate()
         }
+    }
+}
+
+extension MappedFile: MemoryLender {
+    /// Lets the pages go: weights that training has replaced would else count as memory of the process
+    /// as long as any tensor of the file is in use. Whoever reads them again reads the file again.
+    func takeBack(_ bytes: UnsafeRawBufferPointer) {
+        guard access == .mapped, let start = bytes.baseAddress else { return }
+        ragkit_forget_pages(start, bytes.count)
     }
 }

@@ -1,6 +1,12 @@
 import Foundation
 import Synchronization
 
+/// Owns memory that storages borrow.
+protocol MemoryLender: AnyObject {
+    /// A storage that borrowed these bytes is gone; others may still read them.
+    func takeBack(_ bytes: UnsafeRawBufferPointer)
+}
+
 /// The memory of one or more tensors: a block of Float32, or a window of a mapped file.
 ///
 /// Sendable by this invariant: the block is written only by whoever just made it, before any tensor
@@ -10,7 +16,7 @@ final class TensorStorage: @unchecked Sendable {
     let pointer: UnsafeMutablePointer<Float>
     let count: Int
     /// What keeps the memory alive when it is not ours (a mapped file); such storage is read only.
-    private let owner: AnyObject?
+    private let owner: (any MemoryLender)?
     /// Rearranged copies for products, while the contents stay as they are.
     let packs = Mutex<[WeightPackKey: WeightPack]>([:])
 
@@ -23,7 +29,7 @@ final class TensorStorage: @unchecked Sendable {
     }
 
     /// Borrows memory that `owner` keeps alive and nobody changes.
-    init(borrowing pointer: UnsafePointer<Float>, count: Int, owner: AnyObject) {
+    init(borrowing pointer: UnsafePointer<Float>, count: Int, owner: any MemoryLender) {
         self.count = count
         self.pointer = UnsafeMutablePointer(mutating: pointer)
         self.owner = owner
@@ -35,76 +41,10 @@ final class TensorStorage: @unchecked Sendable {
 
     deinit {
         StoragePool.live.wrappingSubtract(1, ordering: .relaxed)
-        if owner == nil { StoragePool.shared.recycle(pointer, count) }
-    }
-}
-
-/// Recycles blocks by size, since fresh pages cost more than the arithmetic done on them.
-///
-/// Blocks are handed out in size classes an eighth of a power of two apart, the most recently used
-/// first, because it is the one still in cache.
-final class StoragePool: Sendable {
-    static let shared = StoragePool()
-    /// Storages alive now; tests check that it returns to where it was.
-    static let live = Atomic<Int>(0)
-
-    private struct State: ~Copyable {
-        /// Addresses of blocks, by their size in bytes.
-        var free: [Int: [UInt]] = [:]
-        var cachedBytes = 0
-        var usedBytes = 0
-        var peakUsedBytes = 0
-    }
-    private let state = Mutex(State())
-
-    /// The capacity in bytes of the class that holds `count` elements.
-    private static func capacity(_ count: Int) -> Int {
-        let bytes = max(64, count * MemoryLayout<Float>.stride)
-        guard bytes > 4096 else { return (bytes + 63) & ~63 }
-        let step = 1 << (Int.bitWidth - 1 - (bytes - 1).leadingZeroBitCount - 2)
-        return (bytes + step - 1) / step * step
-    }
-
-    func allocate(_ count: Int) -> UnsafeMutablePointer<Float> {
-        let bytes = Self.capacity(count)
-        let recycled: UInt? = state.withLock { state in
-            state.usedBytes += bytes
-            state.peakUsedBytes = max(state.peakUsedBytes, state.usedBytes)
-            guard let block = state.free[bytes]?.popLast() else { return nil }
-            state.cachedBytes -= bytes
-            return block
+        if let owner {
+            owner.takeBack(UnsafeRawBufferPointer(start: pointer, count: 4 * count))
+        } else {
+            StoragePool.shared.recycle(pointer, count)
         }
-        let block =
-            recycled.flatMap { UnsafeMutableRawPointer(bitPattern: $0) }
-            ?? UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
-        return block.bindMemory(to: Float.self, capacity: count)
-    }
-
-    func recycle(_ pointer: UnsafeMutablePointer<Float>, _ count: Int) {
-        let bytes = Self.capacity(count)
-        let address = UInt(bitPattern: pointer)
-        // What is kept never exceeds the most that was in use, so the process at most doubles.
-        let kept = state.withLock { state in
-            state.usedBytes -= bytes
-            guard state.cachedBytes + bytes <= max(64 << 20, state.peakUsedBytes) else {
-                return false
-            }
-            state.free[bytes, default: []].append(address)
-            state.cachedBytes += bytes
-            return true
-        }
-        if !kept { UnsafeMutableRawPointer(pointer).deallocate() }
-    }
-
-    /// Gives every cached block back to the system.
-    func trim() {
-        let blocks = state.withLock { state in
-            let all = state.free.values.flatMap { $0 }
-            state.free.removeAll()
-            state.cachedBytes = 0
-            state.peakUsedBytes = state.usedBytes
-            return all
-        }
-        for block in blocks { UnsafeMutableRawPointer(bitPattern: block)?.deallocate() }
     }
 }

@@ -26,6 +26,14 @@ typedef void (*ragkit_task)(void *context, intptr_t item, intptr_t worker);
 intptr_t ragkit_thread_count(void);
 /// Changes the number of threads (at least 1). Waits for work under way; called from inside a pool task it does nothing.
 void ragkit_set_thread_count(intptr_t count);
+/// Addresses for `bytes`, at a multiple of 2 MiB, whose pages take memory, huge ones where there are any, once they are
+/// written to; NULL where the system has no more. They are kept for good.
+void *ragkit_reserve(size_t bytes);
+/// Gives the memory of the whole pages between back to the system; they stay usable, with undefined contents.
+void ragkit_discard(void *start, size_t bytes);
+/// The same for bytes of a file that is mapped to be read: they stay what they are, and are read from the file again.
+void ragkit_forget_pages(const void *start, size_t bytes);
+
 /// From now on the calling thread works alone, never with the pool, and only in the time that other threads leave: the system
 /// gives it a lower priority.
 void ragkit_work_in_background(void);

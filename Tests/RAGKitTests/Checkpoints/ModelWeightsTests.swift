@@ -189,6 +189,45 @@ enum WeightWriter {
         #expect(try weights.tensor("plain").elements == before)
     }
 
+    #if os(Linux)
+        /// Weights that were replaced do not count as memory of the process while others of their file
+        /// are in use, and can be read again.
+        @Test func replacedWeightsLetTheirPagesGo() async {
+            await #expect(processExitsWith: .success) {
+                let folder = try TemporaryDirectory()
+                let url = folder.file("model.safetensors")
+                let count = 8 << 20
+                var writer = SafetensorsWriter()
+                for name in ["large", "small"] {
+                    let value = Tensor.full([name == "large" ? count : 4], 3)
+                    try writer.add(name, dtype: .float32, shape: value.shape) { emit in
+                        try value.withUnsafeElements { try emit(UnsafeRawBufferPointer($0)) }
+                    }
+                }
+                try writer.write(to: url)
+                func filePages() throws -> Int {
+                    let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
+                    let line = try #require(
+                        status.split(separator: "\n").first { $0.hasPrefix("RssFile:") })
+                    return try #require(
+                        line.split(separator: " ").dropFirst().first.flatMap { Int($0) })
+                }
+                let weights = try ModelWeights(directory: folder.url)
+                let small = try weights.tensor("small")
+                let before = try filePages()
+                let parameter = Parameter([count], .zeros)
+                parameter.update(try weights.tensor("large"))
+                #expect(parameter.value.sum().item() == Float(3 * count))
+                #expect(try filePages() > before + 30_000, "kB of the file were read")
+                parameter.update { $0[0] = 5 }
+                #expect(try filePages() < before + 2_000)
+                #expect(
+                    parameter.value.elements.prefix(2) == [5, 3] && small.elements == [3, 3, 3, 3])
+                #expect(try weights.tensor("large").sum().item() == Float(3 * count))
+            }
+        }
+    #endif
+
     @Test func savedOverTheFileJustLoaded() throws {
         let folder = try TemporaryDirectory()
         let url = folder.file("model.safetensors")

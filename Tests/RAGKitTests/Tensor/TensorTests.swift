@@ -57,8 +57,13 @@ import Testing
     }
 
     @Test func borrowedMemoryIsNeverWritten() {
-        final class Owner {
+        final class Owner: MemoryLender {
             let memory = UnsafeMutablePointer<Float>.allocate(capacity: 3)
+            var returned: [Int] = []
+            func takeBack(_ bytes: UnsafeRawBufferPointer) {
+                #expect(bytes.baseAddress == UnsafeRawPointer(memory))
+                returned.append(bytes.count)
+            }
             deinit { memory.deallocate() }
         }
         let owner = Owner()
@@ -71,7 +76,8 @@ import Testing
         }
         let own = borrowed().owned()
         own.writablePointer[0] = 1
-        #expect(own.elements == [1, 4] && borrowed().elements == [4, 4])
+        #expect(own.elements == [1, 4] && owner.returned == [12])
+        #expect(borrowed().elements == [4, 4] && owner.returned == [12, 12])
     }
 
     @Test func copiesHaveStorageOfTheirOwn() {
