@@ -106,9 +106,12 @@ struct ArenaList {
     }
 
     private var arenas: [Arena] = []
+    /// How many addresses an arena is to have; the next where the system refuses.
+    private let sizes: [Int]
 
-    /// The addresses of one arena; a larger block gets one of its own.
-    private static let arenaBytes = 1 << 30
+    /// Blocks of many arenas leave more between them: those of a training step fit into one with a
+    /// hundredth to spare, into arenas of 1 GiB with up to a fifth.
+    init(sizes: [Int] = [64 << 30, 1 << 30]) { self.sizes = sizes }
 
     var usedExtent: Int { arenas.reduce(0) { $0 + $1.usedExtent } }
 
@@ -139,7 +142,7 @@ struct ArenaList {
     }
 
     private mutating func addArena(for bytes: Int) -> Bool {
-        for size in [max(Self.arenaBytes, bytes), bytes] {
+        for size in sizes.filter({ $0 > bytes }) + [bytes] {
             guard let base = ragkit_reserve(size) else { continue }
             arenas.append(
                 Arena(
