@@ -31,8 +31,7 @@ struct Answer: AsyncParsableCommand {
     @Option(help: "The most tokens of an answer, start token included. [the checkpoint's own]")
     var maxLength: Int?
 
-    @Option(help: "The number format of products: float32, bfloat16 or int8.")
-    var precision = Precision.float32
+    @OptionGroup var products: PrecisionOptions
 
     @Flag(help: "Print one JSON object for each question, a line each.")
     var json = false
@@ -56,11 +55,11 @@ struct Answer: AsyncParsableCommand {
 
     private func open() throws -> RagInference {
         let source = passages.source(URL(fileURLWithPath: modelNameOrPath))
-        let model = try withPrecision(precision) { try source.open(huggingFace: false) }
+        let model = try withPrecision(products.precision) { try source.open(huggingFace: false) }
         if let nDocs { model.configuration.nDocs = nDocs }
         if let numBeams { model.generation.numBeams = numBeams }
         if let maxLength { model.generation.maxLength = maxLength }
-        return try model.inference(precision: precision)
+        return try model.inference(precision: products.precision)
     }
 
     /// Asks until the input ends; a question that cannot be answered is no reason to stop.

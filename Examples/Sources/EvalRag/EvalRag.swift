@@ -25,8 +25,7 @@ struct EvalRag: AsyncParsableCommand {
     @OptionGroup(title: "Questions") var data: DataOptions
     @OptionGroup(title: "Answers") var search: SearchOptions
 
-    @Option(help: "The number format of products: float32, bfloat16 or int8.")
-    var precision = Precision.float32
+    @OptionGroup var products: PrecisionOptions
 
     @Option(help: "Where predictions go, one JSON object a line.")
     var predictionsPath = "predictions.jsonl"
@@ -45,7 +44,9 @@ struct EvalRag: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting("eval-rag") {
-            try await withPrecision(precision) { try await Evaluation(options: self).run() }
+            try await withPrecision(products.precision) {
+                try await Evaluation(options: self).run()
+            }
         }
     }
 }

@@ -31,7 +31,23 @@ public enum CompatibilityPreset: String, ExpressibleByArgument {
     case huggingFace = "hugging-face"
 }
 
-extension Precision: @retroactive ExpressibleByArgument {}
+/// The number format of products.
+public struct PrecisionOptions: ParsableArguments {
+    @Option(
+        help: "The number format of products: float32, bfloat16, or int8 (not for training).",
+        transform: Self.parsed)
+    public var precision = Precision.float32
+
+    public init() {}
+
+    private static func parsed(_ argument: String) throws -> Precision {
+        guard let precision = Precision(rawValue: argument) else {
+            let known = Precision.allCases.map(\.rawValue).joined(separator: ", ")
+            throw ValidationError("'\(argument)' is no precision; known are \(known)")
+        }
+        return precision
+    }
+}
 
 /// What a checkpoint reads: its passages, and the encoder that makes their vectors.
 public struct PassageOptions: ParsableArguments {

@@ -185,8 +185,7 @@ struct TrainingOptions: ParsableArguments {
     @Option(help: "Do not train parameters whose name contains this; may be repeated.")
     var freeze: [String] = []
 
-    @Option(help: "The number format of products: float32 or bfloat16.")
-    var precision = Precision.float32
+    @OptionGroup var products: PrecisionOptions
 
     @Flag(help: "Compute activations again instead of keeping them: less memory, more time.")
     var gradientCheckpointing = false
@@ -220,7 +219,7 @@ struct TrainingOptions: ParsableArguments {
         arguments.evalSteps = evalSteps
         arguments.frozen = freeze
         arguments.seed = seed
-        arguments.precision = precision
+        arguments.precision = products.precision
         arguments.gradientCheckpointing = gradientCheckpointing
         return arguments
     }

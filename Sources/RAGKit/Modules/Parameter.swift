@@ -86,7 +86,7 @@ public final class Parameter {
     }
 
     /// As the other `update`, for a body that also makes the given packs of the value anew, row by row.
-    func update(_ body: (UnsafeMutablePointer<Float>, _ packs: [WeightPack]) -> Void) {
+    func updateWithPacks(_ body: (UnsafeMutablePointer<Float>, _ packs: [WeightPack]) -> Void) {
         let current = value
         stored = nil
         let (own, packs) = (consume current).ownedWithPacks()

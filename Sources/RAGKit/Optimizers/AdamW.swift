@@ -119,7 +119,7 @@ public final class AdamW: Optimizer {
             arguments.bias_correction1 = Float(1 - pow(Double(settings.beta1), updates))
             arguments.bias_correction2 = Float(1 - pow(Double(settings.beta2), updates))
             arguments.weight_decay = slots[index].decays ? settings.weightDecay : 0
-            parameter.update { values, packs in
+            parameter.updateWithPacks { values, packs in
                 // The moments belong to this optimizer alone, so they are changed in place.
                 if packs.isEmpty {
                     ragkit_adamw(

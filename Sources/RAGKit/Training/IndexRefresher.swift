@@ -97,23 +97,30 @@ public final class IndexRefresher {
     public func refreshIfDue(
         step: Int, isLast: Bool, encoder: any TextEncoder, tokenizer: any Tokenizer
     ) async throws -> RefreshOutcome? {
-        let isDue = step != lastStep && (isLast || (step > 0 && step % every == 0))
         guard case .background = schedule, !isLast else {
-            if let old = background {
-                // What it makes would be old at once; the store takes one version at a time.
-                background = nil
-                old.task.cancel()
-                _ = await old.task.result
-            }
-            guard isDue else { return nil }
+            await cancelBackground()
+            guard isDue(step, isLast: isLast) else { return nil }
             return .done(try refresh(step: step, encoder: encoder, tokenizer: tokenizer))
         }
         let outcome = await finishedInBackground(step)
-        if isDue && background == nil {
+        if isDue(step, isLast: false) && background == nil {
             lastStep = step
             background = BackgroundRefresh(work(step, encoder, tokenizer))
         }
         return outcome
+    }
+
+    private func isDue(_ step: Int, isLast: Bool) -> Bool {
+        step != lastStep && (isLast || (step > 0 && step % every == 0))
+    }
+
+    /// What is being made would be old at once, and the store takes one version at a time.
+    private func cancelBackground() async {
+        guard let old = background else { return }
+        background = nil
+        lastStep = nil
+        old.task.cancel()
+        _ = await old.task.result
     }
 
     /// Puts in use what the background has made, if it is ready.
