@@ -77,19 +77,16 @@ public final class Parameter {
 
     /// Changes the elements in place; copies them first when a snapshot shares them.
     func update(_ body: (UnsafeMutablePointer<Float>) -> Void) {
-        let current = value
-        stored = nil
-        let own = (consume current).owned()
-        body(own.writablePointer)
-        stored = own
-        version += 1
+        updateWithPacks(keeping: false) { values, _ in body(values) }
     }
 
     /// As the other `update`, for a body that also makes the given packs of the value anew, row by row.
-    func updateWithPacks(_ body: (UnsafeMutablePointer<Float>, _ packs: [WeightPack]) -> Void) {
+    func updateWithPacks(
+        keeping: Bool = true, _ body: (UnsafeMutablePointer<Float>, _ packs: [WeightPack]) -> Void
+    ) {
         let current = value
         stored = nil
-        let (own, packs) = (consume current).ownedWithPacks()
+        let (own, packs) = (consume current).ownedWithPacks(keeping: keeping)
         body(own.writablePointer, packs)
         stored = own
         version += 1

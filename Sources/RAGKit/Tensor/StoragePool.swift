@@ -94,6 +94,7 @@ struct ArenaList {
     private struct FreeRange {
         var offset: Int
         var bytes: Int
+        var end: Int { offset + bytes }
     }
 
     private struct Arena {
@@ -103,6 +104,30 @@ struct ArenaList {
         var free: [FreeRange]
         /// The end of the highest block there ever was.
         var usedExtent = 0
+
+        /// Takes the beginning of a free range, which was in use before its end.
+        mutating func take(_ bytes: Int, from range: Int) -> UInt {
+            let offset = free[range].offset
+            free[range].offset += bytes
+            free[range].bytes -= bytes
+            if free[range].bytes == 0 { free.remove(at: range) }
+            usedExtent = max(usedExtent, offset + bytes)
+            return base + UInt(offset)
+        }
+
+        /// Makes a block free again, one with the free ranges on either side.
+        mutating func recycle(_ block: FreeRange) {
+            let place = free.firstIndex { $0.offset > block.offset } ?? free.count
+            free.insert(block, at: place)
+            joinNext(of: place)
+            if place > 0 { joinNext(of: place - 1) }
+        }
+
+        private mutating func joinNext(of place: Int) {
+            guard place + 1 < free.count, free[place].end == free[place + 1].offset else { return }
+            let next = free.remove(at: place + 1)
+            free[place].bytes += next.bytes
+        }
     }
 
     private var arenas: [Arena] = []
@@ -126,19 +151,9 @@ struct ArenaList {
         }
         guard let best else {
             guard addArena(for: bytes) else { return nil }
-            return take(bytes, arenas.count - 1, 0)
+            return arenas[arenas.count - 1].take(bytes, from: 0)
         }
-        return take(bytes, best.arena, best.range)
-    }
-
-    /// Takes the beginning of a free range, which was in use before its end.
-    private mutating func take(_ bytes: Int, _ arena: Int, _ range: Int) -> UInt {
-        let offset = arenas[arena].free[range].offset
-        arenas[arena].free[range].offset += bytes
-        arenas[arena].free[range].bytes -= bytes
-        if arenas[arena].free[range].bytes == 0 { arenas[arena].free.remove(at: range) }
-        arenas[arena].usedExtent = max(arenas[arena].usedExtent, offset + bytes)
-        return arenas[arena].base + UInt(offset)
+        return arenas[best.arena].take(bytes, from: best.range)
     }
 
     private mutating func addArena(for bytes: Int) -> Bool {
@@ -161,27 +176,7 @@ struct ArenaList {
             })
         else { return false }
         let offset = Int(address - arenas[arena].base)
-        let free = arenas[arena].free
-        var place = 0
-        var end = free.count
-        while place < end {
-            let middle = (place + end) / 2
-            if free[middle].offset < offset { place = middle + 1 } else { end = middle }
-        }
-        let joinsLast = place > 0 && free[place - 1].offset + free[place - 1].bytes == offset
-        let joinsNext = place < free.count && offset + bytes == free[place].offset
-        switch (joinsLast, joinsNext) {
-        case (true, true):
-            arenas[arena].free[place - 1].bytes += bytes + free[place].bytes
-            arenas[arena].free.remove(at: place)
-        case (true, false):
-            arenas[arena].free[place - 1].bytes += bytes
-        case (false, true):
-            arenas[arena].free[place].offset = offset
-            arenas[arena].free[place].bytes += bytes
-        case (false, false):
-            arenas[arena].free.insert(FreeRange(offset: offset, bytes: bytes), at: place)
-        }
+        arenas[arena].recycle(FreeRange(offset: offset, bytes: bytes))
         return true
     }
 

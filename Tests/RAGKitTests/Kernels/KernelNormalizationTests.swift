@@ -259,6 +259,19 @@ extension KernelTests {
     }
 
     @Suite(.serialized) struct Optimizer {
+        /// The `number`th update, without decay.
+        private static func step(_ number: Float, learningRate: Float) -> ragkit_adamw_step {
+            var step = ragkit_adamw_step()
+            step.learning_rate = learningRate
+            step.beta1 = 0.9
+            step.beta2 = 0.999
+            step.epsilon = 1e-3
+            step.bias_correction1 = 1 - pow(0.9, number)
+            step.bias_correction2 = 1 - pow(0.999, number)
+            step.gradient_scale = 1
+            return step
+        }
+
         @Test(arguments: [false, true])
         func adamW(transformers: Bool) {
             atEachLevel { level in
@@ -266,14 +279,8 @@ extension KernelTests {
                 for n in kernelSizes + [30_011] {
                     let p = random.floats(n), g = random.floats(n), m = random.floats(n),
                         v = random.floats(n, 0, 1)
-                    var step = ragkit_adamw_step()
-                    step.learning_rate = 0.01
-                    step.beta1 = 0.9
-                    step.beta2 = 0.999
-                    step.epsilon = 1e-3
+                    var step = Self.step(3, learningRate: 0.01)
                     step.weight_decay = 0.1
-                    step.bias_correction1 = 1 - pow(0.9, 3)
-                    step.bias_correction2 = 1 - pow(0.999, 3)
                     step.gradient_scale = 0.5
                     step.transformers_variant = transformers
                     var newP = p, newM = m, newV = v
@@ -312,14 +319,7 @@ extension KernelTests {
                 let n = rows * columns
                 let p = random.floats(n), g = random.floats(n), m = random.floats(n),
                     v = random.floats(n, 0, 1)
-                var step = ragkit_adamw_step()
-                step.learning_rate = 0.1
-                step.beta1 = 0.9
-                step.beta2 = 0.999
-                step.epsilon = 1e-3
-                step.bias_correction1 = 0.1
-                step.bias_correction2 = 0.001
-                step.gradient_scale = 1
+                var step = Self.step(1, learningRate: 0.1)
                 var expected = (p, m, v)
                 ragkit_adamw(n, &step, g, &expected.0, &expected.1, &expected.2)
                 let kinds = [RAGKIT_FLOAT32, RAGKIT_BFLOAT16].flatMap { format in

@@ -34,26 +34,13 @@ private enum MiniLM {
         }
     }
 
-    /// Vectors of texts alone, those of like length together.
+    /// Vectors of texts alone.
     static func vectors(
         _ texts: [String], _ encoder: DPREncoder, _ tokenizer: any Tokenizer
-    ) -> Tensor {
-        let sequences = texts.map { tokenizer.encode($0, maxLength: encoder.maxTokens).ids }
-        let order = sequences.indices.sorted { sequences[$0].count < sequences[$1].count }
-        var rows = [Float](repeating: 0, count: texts.count * encoder.dimension)
-        ForwardContext.$current.withValue(.inference) {
-            for start in stride(from: 0, to: order.count, by: 32) {
-                let members = order[start..<min(start + 32, order.count)]
-                let found = encoder(TokenBatch(members.map { sequences[$0] })).elements
-                for (row, index) in members.enumerated() {
-                    let place = index * encoder.dimension
-                    rows.replaceSubrange(
-                        place..<place + encoder.dimension,
-                        with: found[row * encoder.dimension..<(row + 1) * encoder.dimension])
-                }
-            }
-        }
-        return Tensor(rows, shape: [texts.count, encoder.dimension])
+    ) throws -> Tensor {
+        try encoder.vectors(
+            of: TokenColumn(
+                texts.map { tokenizer.encode($0, maxLength: encoder.maxTokens).ids }))
     }
 
     /// The smallest cosine between rows of the same place.
@@ -77,7 +64,7 @@ private enum MiniLM {
         let (encoder, tokenizer, file) = try MiniLM.encoder(.context)
         let expected = try Tensor(StoredTensor(file.entry(named: "texts", dtype: .float32)))
         let texts = try MiniLM.passages().prefix(expected.dim(0)).map(\.text)
-        let found = MiniLM.vectors(texts, encoder, tokenizer)
+        let found = try MiniLM.vectors(texts, encoder, tokenizer)
         let worst = MiniLM.worstCosine(found, expected)
         print("MiniLM: smallest cosine of \(texts.count) texts: \(worst)")
         #expect(worst >= 0.99999)

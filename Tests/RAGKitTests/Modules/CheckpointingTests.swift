@@ -61,13 +61,8 @@ import Testing
     @Test func aTapeHoldsLess() async {
         await #expect(processExitsWith: .success) {
             func held(_ isOn: Bool) -> Int {
-                var config = BertConfiguration()
-                config.vocabSize = 10
-                config.hiddenSize = 8
+                var config = TinyModels.bert
                 config.numHiddenLayers = 6
-                config.numAttentionHeads = 2
-                config.intermediateSize = 16
-                config.maxPositionEmbeddings = 4
                 let model = BertModel(config)
                 TinyRag.fill(model, seed: 1)
                 let context = ForwardContext(isTraining: true, checkpointsActivations: isOn)
