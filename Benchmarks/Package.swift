@@ -6,6 +6,11 @@ let swiftSettings: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
+func program(_ name: String) -> Target {
+    .executableTarget(
+        name: name, dependencies: ["BenchmarkSupport", "RAGKit"], swiftSettings: swiftSettings)
+}
+
 let package = Package(
     name: "Benchmarks",
     platforms: [.macOS(.v15)],
@@ -22,24 +27,12 @@ let package = Package(
     targets: [
         .target(
             name: "BenchmarkSupport", dependencies: ["RAGKit"], swiftSettings: swiftSettings),
-        .executableTarget(
-            name: "TrainStep", dependencies: ["BenchmarkSupport", "RAGKit"],
-            swiftSettings: swiftSettings),
-        .executableTarget(
-            name: "Generate", dependencies: ["BenchmarkSupport", "RAGKit"],
-            swiftSettings: swiftSettings),
-        .executableTarget(
-            name: "Encode", dependencies: ["BenchmarkSupport", "RAGKit"],
-            swiftSettings: swiftSettings),
-        .executableTarget(
-            name: "Growth", dependencies: ["BenchmarkSupport", "RAGKit"],
-            swiftSettings: swiftSettings),
-        .executableTarget(
-            name: "Optimizer", dependencies: ["BenchmarkSupport", "RAGKit"],
-            swiftSettings: swiftSettings),
-        .executableTarget(
-            name: "Seq2Seq", dependencies: ["BenchmarkSupport", "RAGKit"],
-            swiftSettings: swiftSettings),
+        program("TrainStep"),
+        program("Generate"),
+        program("Encode"),
+        program("Growth"),
+        program("Optimizer"),
+        program("Seq2Seq"),
         .executableTarget(
             name: "Tokenize", dependencies: ["RAGKit"], swiftSettings: swiftSettings),
     ]

@@ -7,12 +7,11 @@ Each round asks each side for one step, so that a slow minute of the machine fal
 """
 import argparse
 import os
-import random
 import statistics
 import sys
 import tempfile
 
-from side import Side, ratio
+from side import Side, interleave, ratio, seconds
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -38,18 +37,16 @@ with tempfile.TemporaryDirectory() as scratch:
     if abs(found - expected) > 1e-4 * abs(expected):
         sys.exit(f"not the same work: loss {found}, the reference's is {expected}")
     print(f"the same work: loss without dropout {found:.4f}, the reference's {expected:.4f}")
-    seconds = {peer.name: [], ours.name: []}
-    for _ in range(args.rounds):
-        for side in random.sample([peer, ours], 2):
-            seconds[side.name].append(side.run()["seconds"])
+    records = interleave({peer: "run", ours: "run"}, args.rounds)
+    times = {side.name: seconds(records[side]) for side in records}
     counted = ours.run("profile")
     floor = counted["gflop"] / counted["peak_gflops"]
     print(f"{counted['gflop']:.1f} GFLOP in our products, {floor:.3f} s at the {counted['peak_gflops']:.0f} GFLOP/s of a large Float32 "
-          f"product here; our median is {statistics.median(seconds[ours.name]) / floor:.2f} times that")
+          f"product here; our median is {statistics.median(times[ours.name]) / floor:.2f} times that")
     for side in (peer, ours):
         side.quit()
-        print(f"{side.name:14} median {statistics.median(seconds[side.name]):.3f} s, least {min(seconds[side.name]):.3f} s, "
-              f"peak {side.peak:.0f} MB, {len(seconds[side.name])} rounds")
+        print(f"{side.name:14} median {statistics.median(times[side.name]):.3f} s, least {min(times[side.name]):.3f} s, "
+              f"peak {side.peak:.0f} MB, {len(times[side.name])} rounds")
     print(f"peak memory: {ours.peak / peer.peak:.2f} of the peer's")
-    print(f"training step: {ratio(seconds[peer.name], seconds[ours.name])} ({args.size}, transformers {args.precision} padded to {args.padding}"
+    print(f"training step: {ratio(times[peer.name], times[ours.name])} ({args.size}, transformers {args.precision} padded to {args.padding}"
           f"{', memory kept' if args.keep_memory else ''}, ours {args.ours}, {os.cpu_count()} processors)")

@@ -8,13 +8,12 @@ Each peer is asked beside our run of the same precision. Vectors in Float32 must
 import argparse
 import math
 import os
-import random
 import statistics
 import subprocess
 import sys
 import tempfile
 
-from side import Side, ratio
+from side import Side, interleave, ratio, seconds
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -40,20 +39,14 @@ with tempfile.TemporaryDirectory() as scratch:
     for pair in args.pairs.split(","):
         name, precision = pair.split(":")
         peer = Side(name, script + ["--peer", name, "--model", model, "--work", work, "--serve"])
-        seconds = {"peer": [], "ours": []}
-        found = {}
         ours.run(f"run {precision}")  # packs are made once
-        for _ in range(args.rounds):
-            for who in random.sample(["peer", "ours"], 2):
-                record = peer.run() if who == "peer" else ours.run(f"run {precision}")
-                seconds[who].append(record["seconds"])
-                found[who] = record["vectors"]
+        records = interleave({peer: "run", ours: f"run {precision}"}, args.rounds)
         peer.quit()
-        likeness = cosine(found["peer"], found["ours"])
+        likeness = cosine(records[peer][-1]["vectors"], records[ours][-1]["vectors"])
         if name == "ctranslate2-float32" and likeness < 0.99999:
             sys.exit(f"not the same work: the vectors' cosine is {likeness}")
-        rates = {who: args.passages / statistics.median(values) for who, values in seconds.items()}
-        print(f"encoding: {ratio(seconds['peer'], seconds['ours'])} ({args.size}, ours {precision} {rates['ours']:.1f} passages/s, {name} "
-              f"{rates['peer']:.1f}), cosine {likeness:.6f}, "
+        rates = {side: args.passages / statistics.median(seconds(records[side])) for side in (peer, ours)}
+        print(f"encoding: {ratio(seconds(records[peer]), seconds(records[ours]))} ({args.size}, ours {precision} {rates[ours]:.1f} passages/s, {name} "
+              f"{rates[peer]:.1f}), cosine {likeness:.6f}, "
               f"peaks {ours.peak:.0f} and {peer.peak:.0f} MB", flush=True)
     ours.quit()

@@ -8,13 +8,12 @@ random weights may part them later); tokens are those of the best hypotheses.
 """
 import argparse
 import os
-import random
 import statistics
 import subprocess
 import sys
 import tempfile
 
-from side import Side, ratio
+from side import Side, interleave, ratio, seconds
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -36,21 +35,16 @@ with tempfile.TemporaryDirectory() as scratch:
     subprocess.run(script + ["--export", work, "--save", model], check=True)
     for pair in args.pairs.split(","):
         name, precision = pair.split(":")
-        sides = {"peer": Side(name, script + ["--peer", name, "--model", model, "--work", work, "--serve"]),
-                 "ours": Side("RAGKit", [args.program, work, model, precision])}
-        seconds, found = {"peer": [], "ours": []}, {}
-        for _ in range(args.rounds):
-            for who in random.sample(["peer", "ours"], 2):
-                record = sides[who].run()
-                seconds[who].append(record["seconds"])
-                found[who] = record["ids"]
-        for side in sides.values():
+        peer = Side(name, script + ["--peer", name, "--model", model, "--work", work, "--serve"])
+        ours = Side("RAGKit", [args.program, work, model, precision])
+        records = interleave({peer: "run", ours: "run"}, args.rounds)
+        for side in (peer, ours):
             side.quit()
-        pairs_of_ids = list(zip(found["peer"], found["ours"]))
+        pairs_of_ids = list(zip(records[peer][-1]["ids"], records[ours][-1]["ids"]))
         if precision == "float32" and min(same_beginning(a, b) for a, b in pairs_of_ids) <= 2:
             sys.exit(f"not the same work: ids differ from the beginning: {pairs_of_ids[0]}")
-        tokens = sum(len(row) - 1 for row in found["ours"])
-        rates = {who: tokens / statistics.median(values) for who, values in seconds.items()}
-        print(f"BART alone: {ratio(seconds['peer'], seconds['ours'])} ({args.size}, ours {precision} {rates['ours']:.0f} tokens/s, {name} "
-              f"{rates['peer']:.0f}), {sum(a == b for a, b in pairs_of_ids)} of {len(pairs_of_ids)} answers have the same ids, "
-              f"peaks {sides['ours'].peak:.0f} and {sides['peer'].peak:.0f} MB", flush=True)
+        tokens = sum(len(row) - 1 for _, row in pairs_of_ids)
+        rates = {side: tokens / statistics.median(seconds(records[side])) for side in (peer, ours)}
+        print(f"BART alone: {ratio(seconds(records[peer]), seconds(records[ours]))} ({args.size}, ours {precision} {rates[ours]:.0f} tokens/s, {name} "
+              f"{rates[peer]:.0f}), {sum(a == b for a, b in pairs_of_ids)} of {len(pairs_of_ids)} answers have the same ids, "
+              f"peaks {ours.peak:.0f} and {peer.peak:.0f} MB", flush=True)

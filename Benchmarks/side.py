@@ -24,6 +24,19 @@ class Side:
         self.process.communicate("quit\n")
 
 
+def interleave(commands, rounds):
+    """What each of some sides answers to its command, asked in turn, in another order each round."""
+    records = {side: [] for side in commands}
+    for _ in range(rounds):
+        for side in random.sample(list(commands), len(commands)):
+            records[side].append(side.run(commands[side]))
+    return records
+
+
+def seconds(records):
+    return [record["seconds"] for record in records]
+
+
 def ratio(peer, ours, draws=2000):
     """How many times as long the peer takes: the ratio of the medians of interleaved rounds, with the interval that holds 95 % of
     the ratios of resampled rounds."""

@@ -9,28 +9,15 @@ no attention mask, in training mode and with a tape), transformers (the same in 
 transformers-sorted (like lengths together, with a mask), transformers-bf16 and transformers-compiled-bf16 (sorted, autocast,
 compiled), ctranslate2-float32, ctranslate2-int8.
 """
-import argparse
 import json
 import os
-import resource
 import sys
-import time
 
-for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
-    os.environ.pop(name, None)
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--peer", default="transformers")
-parser.add_argument("--size", default="base", choices=("base", "minilm"))
+from serving import convert, model_parser, parse, serve
+
+parser = model_parser(__doc__, ("base", "minilm"))
 parser.add_argument("--passages", type=int, default=64)
-parser.add_argument("--threads", type=int, default=2)
-parser.add_argument("--export", metavar="FILE")
-parser.add_argument("--save", metavar="DIR")
-parser.add_argument("--model", metavar="DIR")
-parser.add_argument("--work", metavar="FILE")
-parser.add_argument("--serve", action="store_true")
-args = parser.parse_args()
-for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[name] = str(args.threads)
+args = parse(parser)
 
 import numpy as np
 import torch
@@ -85,7 +72,7 @@ def with_ctranslate2(kind):
     import ctranslate2
     from transformers import BertTokenizerFast
     folder = args.model + "-bert"
-    if not os.path.exists(folder + "-ct2"):
+    if not os.path.exists(folder):
         model = DPRContextEncoder.from_pretrained(args.model)
         bert = BertModel(BertConfig(vocab_size=VOCABULARY, **SIZES[args.size]))
         bert.load_state_dict(model.ctx_encoder.bert_model.state_dict(), strict=False)
@@ -93,12 +80,7 @@ def with_ctranslate2(kind):
         with open(os.path.join(folder, "vocab.txt"), "w") as file:
             file.write("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + [f"w{i}" for i in range(VOCABULARY - 5)]))
         BertTokenizerFast(os.path.join(folder, "vocab.txt")).save_pretrained(folder)
-        # Newer converters pass `dtype`, which transformers 4.46.3 calls `torch_dtype`.
-        load = transformers.PreTrainedModel.from_pretrained.__func__
-        transformers.PreTrainedModel.from_pretrained = classmethod(
-            lambda cls, *values, dtype=None, **options: load(cls, *values, **options))
-        ctranslate2.converters.TransformersConverter(folder).convert(folder + "-ct2", force=True)
-    encoder = ctranslate2.Encoder(folder + "-ct2", device="cpu", compute_type=kind, inter_threads=1, intra_threads=args.threads)
+    encoder = ctranslate2.Encoder(convert(folder), device="cpu", compute_type=kind, inter_threads=1, intra_threads=args.threads)
     order = sorted(range(len(passages)), key=lambda i: -len(passages[i]))
 
     def run():
@@ -119,20 +101,4 @@ else:
                             bf16=args.peer.endswith("bf16"), compiled="compiled" in args.peer)
 
 
-def answer(**values):
-    values["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps(values), flush=True)
-
-
-def shown(found):
-    return [[float(x) for x in vector[:64]] for vector in found[:4]]
-
-
-run()  # warm-up
-answer(ready=True)
-for line in sys.stdin:
-    if line.strip() == "quit":
-        break
-    start = time.perf_counter()
-    found = run()
-    answer(seconds=time.perf_counter() - start, vectors=shown(found))
+serve(run, lambda found: dict(vectors=[[float(x) for x in vector[:64]] for vector in found[:4]]))

@@ -6,19 +6,12 @@ Parameters have the shapes of BART-base's, repeated until there are enough. All 
 that another library can show that it computes the same.
 """
 import argparse
-import json
-import os
-import resource
-import sys
-import time
+
+from serving import parse, serve
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--millions", type=float, default=145)
-parser.add_argument("--threads", type=int, default=2)
-parser.add_argument("--serve", action="store_true")
-args = parser.parse_args()
-for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = str(args.threads)
+args = parse(parser)
 
 import torch
 
@@ -39,16 +32,4 @@ def run():
     optimizer.step()
 
 
-def answer(**values):
-    values["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps(values), flush=True)
-
-
-run()  # warm-up: makes the moments
-answer(ready=True, shapes=shapes, value=parameters[-1][0].item())
-for line in sys.stdin:
-    if line.strip() == "quit":
-        break
-    start = time.perf_counter()
-    run()
-    answer(seconds=time.perf_counter() - start, value=parameters[-1][0].item())
+serve(run, lambda _: dict(value=parameters[-1][0].item()), shapes=shapes)

@@ -9,27 +9,12 @@ to its full length: equal work for everybody.
 
 Peers: transformers, transformers-onednn, transformers-bf16, ctranslate2-float32, ctranslate2-int8.
 """
-import argparse
 import json
-import os
-import resource
 import sys
-import time
 
-for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
-    os.environ.pop(name, None)
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--peer", default="transformers")
-parser.add_argument("--size", default="base", choices=("small", "base"))
-parser.add_argument("--threads", type=int, default=2)
-parser.add_argument("--export", metavar="FILE")
-parser.add_argument("--save", metavar="DIR")
-parser.add_argument("--model", metavar="DIR")
-parser.add_argument("--work", metavar="FILE")
-parser.add_argument("--serve", action="store_true")
-args = parser.parse_args()
-for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[name] = str(args.threads)
+from serving import convert, model_parser, parse, serve
+
+args = parse(model_parser(__doc__, ("small", "base")))
 
 import numpy as np
 import torch
@@ -80,19 +65,12 @@ def with_ctranslate2(kind):
     from transformers import PreTrainedTokenizerFast
     config = BartConfig.from_pretrained(args.model)
     names = SPECIAL + [f"w{i}" for i in range(len(SPECIAL), config.vocab_size)]
-    if not os.path.exists(args.model + "-ct2"):
-        known = {name: i for i, name in enumerate(names)}
-        PreTrainedTokenizerFast(
-            tokenizer_object=Tokenizer(models.WordLevel(known, unk_token="<unk>")), bos_token="<s>", eos_token="</s>",
-            unk_token="<unk>", pad_token="<pad>", mask_token="<mask>").save_pretrained(args.model)
-        # Newer converters pass `dtype`, which transformers 4.46.3 calls `torch_dtype`.
-        load = transformers.PreTrainedModel.from_pretrained.__func__
-        transformers.PreTrainedModel.from_pretrained = classmethod(
-            lambda cls, *values, dtype=None, **options: load(cls, *values, **options))
-        ctranslate2.converters.TransformersConverter(args.model).convert(args.model + "-ct2", force=True)
-    translator = ctranslate2.Translator(args.model + "-ct2", device="cpu", compute_type=kind, inter_threads=1,
-                                        intra_threads=args.threads)
     places = {name: i for i, name in enumerate(names)}
+    PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel(places, unk_token="<unk>")), bos_token="<s>", eos_token="</s>",
+        unk_token="<unk>", pad_token="<pad>", mask_token="<mask>").save_pretrained(args.model)
+    translator = ctranslate2.Translator(convert(args.model), device="cpu", compute_type=kind, inter_threads=1,
+                                        intra_threads=args.threads)
     texts = [[names[i] for i in row] for row in sources]
 
     def run():
@@ -104,18 +82,4 @@ def with_ctranslate2(kind):
 
 kind = args.peer.split("-")[1] if "-" in args.peer else ""
 run = with_ctranslate2(kind) if args.peer.startswith("ctranslate2") else with_transformers(kind)
-
-
-def answer(**values):
-    values["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps(values), flush=True)
-
-
-run()  # warm-up
-answer(ready=True)
-for line in sys.stdin:
-    if line.strip() == "quit":
-        break
-    start = time.perf_counter()
-    found = run()
-    answer(seconds=time.perf_counter() - start, ids=found)
+serve(run, lambda found: dict(ids=found))

@@ -49,6 +49,17 @@ public func precisionArgument() -> Precision {
     return precision
 }
 
+/// Runs `body` once with its operators counted, and says on standard error where the time went.
+public func profiled<Result>(
+    _ body: () throws -> Result
+) async rethrows -> (Result, ProfileReport) {
+    let profile = Profile()
+    let result = try await withProfile(profile) { try body() }
+    let report = profile.report(peak: .measured())
+    FileHandle.standardError.write(Data("\(report)\n".utf8))
+    return (result, report)
+}
+
 extension JSONValue {
     /// Sequences of token ids.
     public func sequences(_ key: String) throws -> TokenBatch {

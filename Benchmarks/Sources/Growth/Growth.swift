@@ -38,14 +38,9 @@ struct Growth {
             run = try step(size, &ids)
         case "encode":
             let encoder = makeEncoder(.context, width: size("width"))
-            let passages = (0..<size("passages")).map { _ in ids.sequence(size("passage")) }
-            run = {
-                ForwardContext.$current.withValue(.inference) {
-                    for first in stride(from: 0, to: passages.count, by: 32) {
-                        _ = encoder(TokenBatch(passages[first..<min(first + 32, passages.count)]))
-                    }
-                }
-            }
+            let passages = TokenColumn(
+                (0..<size("passages")).map { _ in ids.sequence(size("passage")) })
+            run = { _ = try encoder.vectors(of: passages) }
         default: stop("the first argument is step or encode, not '\(mode)'")
         }
         try run()  // warm-up

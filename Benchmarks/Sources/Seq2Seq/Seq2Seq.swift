@@ -33,12 +33,7 @@ struct Seq2Seq {
         _ = try run()  // warm-up
         emit("seq2seq", ["ready": true])
         while let line = readLine(), line != "quit" {
-            if line == "profile" {
-                let profile = Profile()
-                _ = try await withProfile(profile) { try run() }
-                let report = profile.report(peak: .measured())
-                FileHandle.standardError.write(Data("\(report)\n".utf8))
-            }
+            if line == "profile" { _ = try await profiled { try run() } }
             var ids: [[Int32]] = []
             let seconds = try ContinuousClock().measure { ids = try run() } / .seconds(1)
             emit(

@@ -102,10 +102,7 @@ final class Step {
 
     /// A step whose operators are counted.
     func profile() async throws -> JSONValue {
-        let profile = Profile()
-        var result = try await withProfile(profile) { try run() }
-        let report = profile.report(peak: .measured())
-        FileHandle.standardError.write(Data("\(report)\n".utf8))
+        var (result, report) = try await profiled { try run() }
         result["gflop"] = .double(report.rows.reduce(0) { $0 + $1.operations } * 1e-9)
         result["peak_gflops"] = .double(report.peak?.gflops ?? 0)
         return result
