@@ -1,10 +1,12 @@
 // Products by panels: op(A) and op(B) are rearranged block by block so that the kernels read both front to back. A block
-// of A fills half of the second cache, one panel of B half of the first, a block of B a part of the last.
+// of A fills half of the second cache, one panel of B half of the first, a block of B a part of the last. A panel of B must
+// leave room for the panels of A that pass: where the two exceed the first cache, each line is gone before its next use.
 
 #include "internal.h"
 
 enum {
     DEPTH = 320,            // most steps of k in a block
+    PANEL_BYTES = 24 << 10, // of one panel of B
     ROW_BYTES = 240 << 10,  // of a block of A
     COLUMNS = 2048,         // of a block of B
 };
@@ -17,8 +19,9 @@ static intptr_t even_block(intptr_t n, intptr_t most, intptr_t multiple) {
     return round_up(ragkit_pieces(n, blocks), multiple);
 }
 
-static intptr_t block_depth(const ragkit_format *format, intptr_t k) {
-    return format->whole ? round_up(k, format->depth) : even_block(k, DEPTH, 8);
+static intptr_t block_depth(const ragkit_product_kernels *kernels, const ragkit_format *format, intptr_t k) {
+    if (format->whole) return round_up(k, format->depth);
+    return even_block(k, ragkit_min(DEPTH, PANEL_BYTES / (kernels->tile_columns * format->column_step)), 8);
 }
 
 static intptr_t panel_bytes(const ragkit_product_kernels *kernels, const ragkit_format *format, intptr_t depth) {
@@ -42,7 +45,7 @@ static plan make_plan(const ragkit_product *product, intptr_t rows, intptr_t col
     const ragkit_product_kernels *kernels = product->kernels;
     const ragkit_format *format = &kernels->formats[product->format];
     plan plan = {.kernels = kernels, .format = format};
-    plan.depth = block_depth(format, product->k);
+    plan.depth = block_depth(kernels, format, product->k);
     intptr_t row_bytes = format->row_head + plan.depth * format->row_step;
     plan.rows = even_block(rows, ROW_BYTES / row_bytes, kernels->tile_rows);
     plan.columns = even_block(columns, COLUMNS, kernels->tile_columns);
@@ -132,7 +135,7 @@ typedef struct {
 
 static void pack_range(void *context, intptr_t begin, intptr_t end) {
     const packing *all = context;
-    intptr_t width = all->kernels->tile_columns, whole = block_depth(all->format, all->k);
+    intptr_t width = all->kernels->tile_columns, whole = block_depth(all->kernels, all->format, all->k);
     intptr_t j = begin * width, columns = ragkit_min(end * width, all->n) - j;
     for (intptr_t p = 0; p < all->k; p += whole) {
         intptr_t depth = ragkit_min(whole, all->k - p);
@@ -193,7 +196,7 @@ void ragkit_pack_rows(void *pack, intptr_t first, intptr_t end, const float *b, 
     } else if (all.transpose_b) {  // rows are columns of op(B): whole panels
         pack_range(&all, first / all.kernels->tile_columns, ragkit_pieces(end, all.kernels->tile_columns));
     } else {  // rows are steps of every panel
-        intptr_t whole = block_depth(all.format, all.k);
+        intptr_t whole = block_depth(all.kernels, all.format, all.k);
         for (intptr_t p = first; p < end;) {
             intptr_t block = p / whole * whole, depth = ragkit_min(whole, all.k - block);
             intptr_t steps = ragkit_min(end, block + depth) - p;

@@ -43,7 +43,7 @@ static void pack_bfloat16_rows(bool across, intptr_t rows, intptr_t k, intptr_t 
 INLINE void bfloat16_tile(const int height, intptr_t k, const void *a, const void *b, ahead ahead, vf sums[][2]) {
     const uint32_t *rows = a, *panel = b;
     _Pragma("unroll") for (int r = 0; r < height; r++) sums[r][0] = sums[r][1] = splat(0);
-    for (intptr_t p = 0; p < k / 2; p++) {
+    ALIGNED for (intptr_t p = 0; p < k / 2; p++) {
         fetch_ahead(&ahead);
         __m512bh low = (__m512bh)load_words(panel + p * TILE_COLUMNS);
         __m512bh high = (__m512bh)load_words(panel + p * TILE_COLUMNS + LANES);
@@ -86,7 +86,7 @@ INLINE void bfloat16_tile(const int height, intptr_t k, const void *a, const voi
     const float *rows = a;
     const uint32_t *panel = b;
     _Pragma("unroll") for (int r = 0; r < height; r++) sums[r][0] = sums[r][1] = splat(0);
-    for (intptr_t p = 0; p < k / 2; p++) {
+    ALIGNED for (intptr_t p = 0; p < k / 2; p++) {
         fetch_ahead(&ahead);
         const uint32_t *words = panel + p * TILE_COLUMNS;
         vu low = load_words(words), high = load_words(words + LANES);

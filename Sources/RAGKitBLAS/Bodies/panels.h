@@ -83,12 +83,20 @@ INLINE void copy_columns(intptr_t lines, intptr_t k, intptr_t width, const float
     }
 }
 
-// One panel of at most `width` lines.
+// Asks for k elements of each of `lines` rows: too short and too far apart for the processor to guess.
+INLINE void fetch_rows(intptr_t lines, intptr_t k, const float *x, intptr_t stride) {
+    for (intptr_t line = 0; line < lines; line++) {
+        for (intptr_t p = 0; p < k; p += 16) __builtin_prefetch(x + line * stride + p);
+    }
+}
+
+// One panel: the first of `lines`, at most `width`.
 INLINE void float_panel(bool across, intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride,
                         float *panel) {
     if (across) {
         copy_columns(ragkit_min(lines, width), k, width, x, stride, panel);
     } else {
+        fetch_rows(ragkit_min(lines - width, width), k, x + width * stride, stride);  // of the next panel
         interleave_rows(ragkit_min(lines, width), k, width, x, stride, panel);
     }
     for (intptr_t p = 0; lines < width && p < k; p++) {

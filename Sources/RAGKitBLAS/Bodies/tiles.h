@@ -95,7 +95,7 @@ INLINE void multiply_block(tile_function tile, const int height, intptr_t rows, 
 INLINE void float_tile(const int height, intptr_t k, const void *a, const void *b, ahead ahead, vf sums[][2]) {
     const float *rows = a, *panel = b;
     _Pragma("unroll") for (int r = 0; r < height; r++) sums[r][0] = sums[r][1] = splat(0);
-    for (intptr_t p = 0; p < k; p++) {
+    ALIGNED for (intptr_t p = 0; p < k; p++) {
         fetch_ahead(&ahead);
         vf low = load(panel + p * TILE_COLUMNS, LANES), high = load(panel + p * TILE_COLUMNS + LANES, LANES);
         _Pragma("unroll") for (int r = 0; r < height; r++) {

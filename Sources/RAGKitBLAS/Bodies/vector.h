@@ -13,6 +13,13 @@ typedef vi vi_unaligned __attribute__((aligned(4), may_alias));
 typedef vf vf_unaligned __attribute__((aligned(4), may_alias));
 typedef vh vh_unaligned __attribute__((aligned(2), may_alias));
 
+// Before a loop that takes a few cycles a round: across a line of the cache of instructions it is some 5 % slower.
+#if defined(__has_attribute) && __has_attribute(code_align)
+#define ALIGNED __attribute__((code_align(64)))
+#else
+#define ALIGNED
+#endif
+
 // Runs the statements for i = 0, LANES, ... with `lanes` elements each: a constant except in the last, partial round.
 #define VECTOR_LOOP(n, ...)                         \
     do {                                            \
