@@ -43,8 +43,7 @@ static void pack_bfloat16_rows(bool across, intptr_t rows, intptr_t k, intptr_t 
 INLINE void bfloat16_tile(const int height, intptr_t k, const void *a, const void *b, ahead ahead, vf sums[][2]) {
     const uint32_t *rows = a, *panel = b;
     _Pragma("unroll") for (int r = 0; r < height; r++) sums[r][0] = sums[r][1] = splat(0);
-    ALIGNED for (intptr_t p = 0; p < k / 2; p++) {
-        fetch_ahead(&ahead);
+    TILE_LOOP(k / 2, {
         __m512bh low = (__m512bh)load_words(panel + p * TILE_COLUMNS);
         __m512bh high = (__m512bh)load_words(panel + p * TILE_COLUMNS + LANES);
         _Pragma("unroll") for (int r = 0; r < height; r++) {
@@ -52,7 +51,7 @@ INLINE void bfloat16_tile(const int height, intptr_t k, const void *a, const voi
             sums[r][0] = (vf)_mm512_dpbf16_ps((__m512)sums[r][0], x, low);
             sums[r][1] = (vf)_mm512_dpbf16_ps((__m512)sums[r][1], x, high);
         }
-    }
+    })
 }
 
 #else
@@ -86,8 +85,7 @@ INLINE void bfloat16_tile(const int height, intptr_t k, const void *a, const voi
     const float *rows = a;
     const uint32_t *panel = b;
     _Pragma("unroll") for (int r = 0; r < height; r++) sums[r][0] = sums[r][1] = splat(0);
-    ALIGNED for (intptr_t p = 0; p < k / 2; p++) {
-        fetch_ahead(&ahead);
+    TILE_LOOP(k / 2, {
         const uint32_t *words = panel + p * TILE_COLUMNS;
         vu low = load_words(words), high = load_words(words + LANES);
         add_step(height, rows + (2 * p + 1) * height, (vf)(low & 0xffff0000), (vf)(high & 0xffff0000), sums);
@@ -95,7 +93,7 @@ INLINE void bfloat16_tile(const int height, intptr_t k, const void *a, const voi
         __asm__("" : "+r"(words));
         low = load_words(words), high = load_words(words + LANES);
         add_step(height, rows + 2 * p * height, (vf)(low << 16), (vf)(high << 16), sums);
-    }
+    })
 }
 
 #endif

@@ -195,10 +195,7 @@ INLINE void int8_tile(const int height, intptr_t k, const void *a, const void *b
     const uint32_t *rows = (const uint32_t *)a + height, *columns = (const uint32_t *)b + 2 * TILE_COLUMNS;
     vi integers[TILE_ROWS][2];
     _Pragma("unroll") for (int r = 0; r < height; r++) integers[r][0] = integers[r][1] = 0;
-    ALIGNED for (intptr_t p = 0; p < k / 4; p++) {
-        fetch_ahead(&ahead);
-        add_four_steps(height, rows + p * INT8_ROW_WORDS * height, columns + p * TILE_COLUMNS, integers);
-    }
+    TILE_LOOP(k / 4, add_four_steps(height, rows + p * INT8_ROW_WORDS * height, columns + p * TILE_COLUMNS, integers);)
     _Pragma("unroll") for (int r = 0; r < height; r++) {
         _Pragma("unroll") for (int q = 0; q < 2; q++) {
             vf scale = load(column_scales + q * LANES, LANES) * row_scales[r];

@@ -25,24 +25,43 @@ INLINE void store_tile(const int height, intptr_t rows, intptr_t columns, const 
     }
 }
 
-// What lies behind a panel, mostly the next one, is fetched while the tiles pass over it: each tile asks for its share, a
-// few bytes for each step of k, so that memory and arithmetic run at the same time.
+// What lies behind a panel, mostly the next one, is fetched while the tiles pass over it, so that memory and arithmetic run
+// at the same time. Each of a few tiles asks for a part of its share in every round; each of many for the whole at once,
+// since loads are what a round can spare least.
 typedef struct {
-    const char *next;
-    intptr_t step;  // bytes
+    const char *first;
+    intptr_t bytes;  // that the rounds are to ask for
 } ahead;
 
-INLINE ahead share_of_next(const void *panel, intptr_t panel_bytes, intptr_t steps, intptr_t tile, intptr_t tiles) {
-    // a single tile runs at the memory's speed: a short way ahead is right for it
-    intptr_t distance = tiles == 1 ? ragkit_min(1024, panel_bytes) : panel_bytes + panel_bytes / tiles * tile;
-    return (ahead){(const char *)panel + distance, panel_bytes / (tiles * steps)};
+enum { FEW_TILES = 8, CACHE_LINE = 64, ROUND_BYTES = 4 * TILE_COLUMNS };
+
+INLINE void fetch(const char *first, intptr_t bytes) {
+    for (intptr_t i = 0; i < bytes; i += CACHE_LINE) __builtin_prefetch(first + i, 0, 2);
 }
 
-INLINE void fetch_ahead(ahead *ahead) {
-    __builtin_prefetch(ahead->next, 0, 2);
-    if (LANES == 16) __builtin_prefetch(ahead->next + 64, 0, 2);
-    ahead->next += ahead->step;
+INLINE ahead share_of_next(const void *panel, intptr_t panel_bytes, intptr_t tile, intptr_t tiles) {
+    // a single tile runs at the memory's speed: a short way ahead is right for it
+    if (tiles == 1) return (ahead){(const char *)panel + ragkit_min(1024, panel_bytes), panel_bytes};
+    ahead share = {(const char *)panel + panel_bytes + panel_bytes / tiles * tile, panel_bytes / tiles};
+    if (tiles > FEW_TILES) {
+        fetch(share.first, share.bytes);
+        share.bytes = 0;
+    }
+    return share;
 }
+
+// Runs the statements for p = 0 ..< rounds, each of which reads ROUND_BYTES of the panel of B.
+#define TILE_LOOP(rounds, ...)                                                                   \
+    if (ahead.bytes == 0) {                                                                      \
+        ALIGNED for (intptr_t p = 0; p < (rounds); p++) { __VA_ARGS__ }                          \
+    } else {                                                                                     \
+        const char *next = ahead.first;                                                          \
+        const intptr_t step = ahead.bytes / (rounds);                                            \
+        ALIGNED for (intptr_t p = 0; p < (rounds); p++, next += step) {                          \
+            fetch(next, ROUND_BYTES);                                                            \
+            __VA_ARGS__                                                                          \
+        }                                                                                        \
+    }
 
 // C's lines come from afar: they are asked for before the sums, to be there after them.
 INLINE void fetch_tile(const int height, intptr_t rows, float *c, intptr_t ldc) {
@@ -66,7 +85,7 @@ INLINE void multiply_block(tile_function tile, const int height, intptr_t rows, 
             intptr_t i = t * height;
             vf sums[TILE_ROWS][2];
             fetch_tile(height, rows - i, c + i * ldc + j, ldc);
-            tile(height, k, (const char *)a + t * a_stride, panel, share_of_next(panel, b_stride, k, t, tiles), sums);
+            tile(height, k, (const char *)a + t * a_stride, panel, share_of_next(panel, b_stride, t, tiles), sums);
             store_tile(height, rows - i, columns - j, sums, alpha, beta, c + i * ldc + j, ldc);
         }
     }
@@ -95,15 +114,14 @@ INLINE void multiply_block(tile_function tile, const int height, intptr_t rows, 
 INLINE void float_tile(const int height, intptr_t k, const void *a, const void *b, ahead ahead, vf sums[][2]) {
     const float *rows = a, *panel = b;
     _Pragma("unroll") for (int r = 0; r < height; r++) sums[r][0] = sums[r][1] = splat(0);
-    ALIGNED for (intptr_t p = 0; p < k; p++) {
-        fetch_ahead(&ahead);
+    TILE_LOOP(k, {
         vf low = load(panel + p * TILE_COLUMNS, LANES), high = load(panel + p * TILE_COLUMNS + LANES, LANES);
         _Pragma("unroll") for (int r = 0; r < height; r++) {
             vf x = splat(rows[p * height + r]);
             sums[r][0] = x * low + sums[r][0];
             sums[r][1] = x * high + sums[r][1];
         }
-    }
+    })
 }
 
 MULTIPLY(multiply_float, float_tile, 0, sizeof(float))
