@@ -175,8 +175,9 @@ extension RagModel {
         let contexts = TokenBatch(
             candidates.map { contextBuilder.ids($1.passage, read[$0], settings) })
         let encoderInputs = try contextParts().map { encoder, tokenizer in
-            let encoding = PassageEncoder(tokenizer: tokenizer)
-            return TokenBatch(candidates.different.map { encoding.ids(of: $0, for: encoder) })
+            TokenBatch(
+                PassageEncoder(tokenizer: tokenizer)
+                    .ids(of: candidates.different, for: encoder, foundBy: retriever))
         }
         return Evidence(
             candidates: candidates, contexts: contexts,

@@ -93,6 +93,9 @@ public final class KnowledgeBase: Sendable {
         }
     }
 
+    /// Whether the passage of that id is this one, word for word.
+    func holds(_ passage: Passage) -> Bool { (try? self.passage(passage.id)) == passage }
+
     /// A passage; throws as ``passage(_:)``.
     public subscript(id: PassageID) -> Passage {
         get throws { try passage(id) }

@@ -13,6 +13,22 @@ public struct PassageEncoder {
         tokenizer.encode(passage.title, pair: passage.text, maxLength: limit(for: encoder)).ids
     }
 
+    /// The ids of some passages, in order: those that the retriever's base keeps, where it holds the
+    /// very passage, and the others made now.
+    ///
+    /// - Parameter retriever: what found the passages; a caller's own passages may have ids that mean
+    ///   others in its base.
+    public func ids(
+        of passages: [Passage], for encoder: any TextEncoder, foundBy retriever: (any Retriever)?
+    ) -> [[Int32]] {
+        guard let base = (retriever as? any RefreshableRetriever)?.knowledgeBase,
+            let kept = base.tokenIDs(fingerprint: fingerprint(for: encoder))
+        else { return passages.map { ids(of: $0, for: encoder) } }
+        return passages.map {
+            base.holds($0) ? kept.ids(of: $0.id) : ids(of: $0, for: encoder)
+        }
+    }
+
     /// The ids of all passages: those that the base has, or made now and kept with it, so that a
     /// passage is tokenized once however often it is encoded.
     ///

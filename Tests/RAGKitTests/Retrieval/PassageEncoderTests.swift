@@ -128,6 +128,60 @@ private final class CountingTokenizer: Tokenizer {
             counting.count > 46 && (0..<23).allSatisfy { tokens.length(of: PassageID($0)) <= 9 })
     }
 
+    /// Ids are taken from the base for its own passages alone: not for one whose words were changed,
+    /// one with an id beyond it, or where the base has ids that were cut to another length.
+    @Test func idsOfFoundPassagesComeFromTheBase() throws {
+        let (encoding, encoder) = try encoder()
+        let counting = CountingTokenizer(encoding.tokenizer)
+        let counted = PassageEncoder(tokenizer: counting)
+        let base = base()
+        let found = try [20, 3, 7].map { try base.passage($0) }
+        let retriever = try DenseRetriever(base, vectors: .zeros([base.count, 2]))
+        let expected = found.map { encoding.ids(of: $0, for: encoder) }
+        #expect(counted.ids(of: found, for: encoder, foundBy: retriever) == expected)
+        #expect(counting.count == 3)
+
+        _ = try counted.tokens(of: base, for: encoder)
+        #expect(counting.count == 26)
+        #expect(counted.ids(of: found, for: encoder, foundBy: retriever) == expected)
+        #expect(counting.count == 26)
+        #expect(counted.ids(of: found, for: encoder, foundBy: nil) == expected)
+        #expect(counting.count == 29)
+
+        var changed = found[1]
+        changed.text += " twice a day"
+        let foreign = Passage(id: 23, title: "Tides", text: "The moon")
+        #expect(
+            counted.ids(of: [found[0], changed, foreign], for: encoder, foundBy: retriever)
+                == [found[0], changed, foreign].map { encoding.ids(of: $0, for: encoder) })
+        #expect(counting.count == 31)
+
+        let shorter = TinyRag.encoder(
+            .context, vocabulary: counting.vocabularySize, seed: 6, maxTokens: 9)
+        #expect(
+            counted.ids(of: found, for: shorter, foundBy: retriever)
+                == found.map { encoding.ids(of: $0, for: shorter) })
+        #expect(counting.count == 34)
+    }
+
+    /// What a training step found is not tokenized for the context encoder if an index was made of it.
+    @Test func evidenceTakesIDsFromTheRetrieversBase() async throws {
+        let model = try TinyRag.model()
+        let tokenizer = CountingTokenizer(try TinyRag.tokenizer("question_encoder_tokenizer"))
+        model.setContextEncoderTokenizer(tokenizer)
+        let encoder = try #require(model.contextEncoder)
+        let retriever = try #require(model.retriever as? DenseRetriever)
+        let found = try await model.retrieve(TinyRag.questions)
+        let before = try model.evidence(TinyRag.questions, passages: found)
+        #expect(tokenizer.count > 0)
+        _ = try PassageEncoder(tokenizer: tokenizer)
+            .encode(retriever.knowledgeBase, with: encoder)
+        let count = tokenizer.count
+        let after = try model.evidence(TinyRag.questions, passages: found)
+        #expect(tokenizer.count == count)
+        #expect(after.contextEncoderInputs == before.contextEncoderInputs)
+    }
+
     @Test func progressAndStop() throws {
         struct Stop: Error {}
         var (encoding, encoder) = try encoder()
