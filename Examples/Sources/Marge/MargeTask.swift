@@ -74,9 +74,10 @@ final class MargeTask: TrainingTask {
         marge.loss(batches.map { Reconstruction($0, of: documents) })
     }
 
-    func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshOutcome? {
+    func afterStep(
+        _ step: Int, isLast: Bool, report: (TrainingEvent) throws -> Void
+    ) async throws {
         if step.isMultiple(of: rebuildSteps) && !isLast { rebuild(step: step) }
-        return nil
     }
 
     func evaluate() async throws -> [String: Double] { try measure() }

@@ -72,8 +72,8 @@ public final class RealmPretraining: TrainingTask {
     /// `log p(z | x)` by the live embedders: `[texts, documents]`.
     public func priors(_ prepared: Prepared) -> Tensor {
         let candidates = prepared.candidates
-        let encoder = PassageEncoder(tokenizer: input.tokenizer)
-        let passages = candidates.different.map { encoder.ids(of: $0, for: realm.passages) }
+        let passages = PassageEncoder(tokenizer: input.tokenizer)
+            .ids(of: candidates.different, for: realm.passages, foundBy: retriever)
         return candidates.scores(
             prepared.vectors, vectors: realm.passages(TokenBatch(passages)), by: scorer
         ).logSoftmax()
@@ -90,8 +90,11 @@ public final class RealmPretraining: TrainingTask {
         texts.reduce(into: [0]) { $0.append(($0.last ?? 0) + $1.hidden.labels.count) }
     }
 
-    public func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshOutcome? {
+    public func afterStep(
+        _ step: Int, isLast: Bool, report: (TrainingEvent) throws -> Void
+    ) async throws {
         try await refresher?.refreshIfDue(
-            step: step, isLast: isLast, encoder: realm.passages, tokenizer: input.tokenizer)
+            step: step, isLast: isLast, encoder: realm.passages, tokenizer: input.tokenizer,
+            report: report)
     }
 }

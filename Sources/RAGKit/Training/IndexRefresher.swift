@@ -39,12 +39,14 @@ public struct RefreshReport: Sendable, Equatable {
     public var drift: Double
 }
 
-/// How a refresh ended.
-public enum RefreshOutcome: Sendable, Equatable {
-    /// A new index is in use.
-    case done(RefreshReport)
-    /// A refresh in the background with the encoder of `step` failed; the old index is still in use.
-    case failed(step: Int, reason: String)
+/// How far a refresh is.
+public struct RefreshProgress: Sendable, Equatable {
+    /// The optimizer step whose context encoder is in use.
+    public var step: Int
+    /// Passages that are encoded.
+    public var passages: Int
+    /// Passages of the knowledge base.
+    public var totalPassages: Int
 }
 
 /// Encodes the knowledge base anew with the present context encoder and puts the new index in use.
@@ -91,23 +93,32 @@ public final class IndexRefresher {
     /// Refreshes if the schedule says so after `step` optimizer steps; in the background, begins a
     /// refresh and puts one in use that has become ready.
     ///
-    /// - Parameter isLast: training ends here: the index is made to agree with the encoder.
-    /// - Returns: what was put in use or failed, or `nil`.
-    /// - Throws: as `refresh`.
+    /// - Parameters:
+    ///   - isLast: training ends here: the index is made to agree with the encoder.
+    ///   - report: told how far a refresh is (after each batch; in the background at each call), what
+    ///     was put in use, and what failed in the background. Throwing from it stops a refresh that
+    ///     the caller waits for.
+    /// - Throws: as `refresh`, or what `report` throws.
     public func refreshIfDue(
-        step: Int, isLast: Bool, encoder: any TextEncoder, tokenizer: any Tokenizer
-    ) async throws -> RefreshOutcome? {
+        step: Int, isLast: Bool, encoder: any TextEncoder, tokenizer: any Tokenizer,
+        report: (TrainingEvent) throws -> Void
+    ) async throws {
         guard case .background = schedule, !isLast else {
             await cancelBackground()
-            guard isDue(step, isLast: isLast) else { return nil }
-            return .done(try refresh(step: step, encoder: encoder, tokenizer: tokenizer))
+            guard isDue(step, isLast: isLast) else { return }
+            let refreshed = try refresh(step: step, encoder: encoder, tokenizer: tokenizer) {
+                try report(.refreshing($0))
+            }
+            return try report(.refreshed(refreshed))
         }
-        let outcome = await finishedInBackground(step)
-        if isDue(step, isLast: false) && background == nil {
+        if let background {
+            guard background.isReady else { return try report(.refreshing(background.progress)) }
+            try report(await finish(background, step))
+        }
+        if isDue(step, isLast: false) {
             lastStep = step
             background = BackgroundRefresh(work(step, encoder, tokenizer))
         }
-        return outcome
     }
 
     private func isDue(_ step: Int, isLast: Bool) -> Bool {
@@ -123,24 +134,26 @@ public final class IndexRefresher {
         _ = await old.task.result
     }
 
-    /// Puts in use what the background has made, if it is ready.
-    private func finishedInBackground(_ step: Int) async -> RefreshOutcome? {
-        guard let ready = background, ready.isReady else { return nil }
+    /// Puts in use what the background has made.
+    private func finish(_ ready: BackgroundRefresh, _ step: Int) async -> TrainingEvent {
         background = nil
         do {
-            return .done(try publish(try await ready.task.value, inUseFrom: step))
+            return .refreshed(try publish(try await ready.task.value, inUseFrom: step))
         } catch {
-            return .failed(step: ready.step, reason: "\(error)")
+            return .refreshFailed(step: ready.step, reason: "\(error)")
         }
     }
 
     /// Makes a new index now and puts it in use.
     ///
-    /// - Throws: what encoding or the store throws; the old index is then still in use.
+    /// - Parameter progress: called after each batch; throwing from it stops the work.
+    /// - Throws: what encoding, the store or `progress` throws; the old index is then still in use.
     public func refresh(
-        step: Int, encoder: any TextEncoder, tokenizer: any Tokenizer
+        step: Int, encoder: any TextEncoder, tokenizer: any Tokenizer,
+        progress: (RefreshProgress) throws -> Void = { _ in }
     ) throws -> RefreshReport {
-        let made = try work(step, encoder, tokenizer).run()
+        let work = work(step, encoder, tokenizer)
+        let made = try work.run { try progress(work.progress($0)) }
         let report = try publish(made, inUseFrom: step)
         lastStep = step
         return report
@@ -178,25 +191,30 @@ private struct MadeIndex: Sendable {
 private struct BackgroundRefresh {
     let step: Int
     let task: Task<MadeIndex, any Error>
-    private let ready = ReadyFlag()
+    private let work: RefreshWork
+    private let state = State()
+
+    /// What both threads see.
+    private final class State: Sendable {
+        let isReady = Atomic(false)
+        let passages = Atomic(0)
+    }
 
     /// Whether the task has ended, so that waiting for it takes no time.
-    var isReady: Bool { ready.isSet }
+    var isReady: Bool { state.isReady.load(ordering: .acquiring) }
+    var progress: RefreshProgress { work.progress(state.passages.load(ordering: .relaxed)) }
 
     init(_ work: RefreshWork) {
         step = work.step
+        self.work = work
         let precision = ForwardContext.current.precision
-        task = Task.detached(executorPreference: OwnThreadExecutor.refresh) { [ready] in
-            defer { ready.set() }
-            return try withPrecision(precision) { try work.run() }
+        task = Task.detached(executorPreference: OwnThreadExecutor.refresh) { [state] in
+            defer { state.isReady.store(true, ordering: .releasing) }
+            return try withPrecision(precision) {
+                try work.run { state.passages.store($0, ordering: .relaxed) }
+            }
         }
     }
-}
-
-private final class ReadyFlag: Sendable {
-    private let value = Atomic(false)
-    var isSet: Bool { value.load(ordering: .acquiring) }
-    func set() { value.store(true, ordering: .releasing) }
 }
 
 /// Encoding and storing, with all it needs.
@@ -209,12 +227,22 @@ private struct RefreshWork: @unchecked Sendable {
     let retriever: any RefreshableRetriever
     let store: IndexVersionStore?
 
+    func progress(_ passages: Int) -> RefreshProgress {
+        RefreshProgress(
+            step: step, passages: passages, totalPassages: retriever.version.index.count)
+    }
+
+    /// - Parameter progress: called after each batch with the number of passages done; throwing from
+    ///   it stops the work.
     /// - Throws: `CancellationError` after a batch if the task was cancelled; `TrainingError`, or
-    ///   what encoding or the store throws.
-    func run() throws -> MadeIndex {
+    ///   what encoding, the store or `progress` throws.
+    func run(progress: (Int) throws -> Void) throws -> MadeIndex {
         let start = Date()
         let vectors = try PassageEncoder(tokenizer: tokenizer)
-            .encode(retriever.knowledgeBase, with: encoder) { _ in try Task.checkCancellation() }
+            .encode(retriever.knowledgeBase, with: encoder) {
+                try progress($0)
+                try Task.checkCancellation()
+            }
         guard
             vectors.withUnsafeElements({ ragkit_sum_of_squares($0.count, $0.baseAddress) })
                 .isFinite

@@ -8,6 +8,8 @@ public final class ProgressBar: TrainerCallback {
     private let linesEvery: Double
     private var began = Date()
     private var lastShown = Date.distantPast
+    private var lastStep: StepReport?
+    private var refresh: RefreshProgress?
 
     /// - Parameters:
     ///   - title: put before the numbers.
@@ -21,22 +23,29 @@ public final class ProgressBar: TrainerCallback {
     public func handle(_ event: TrainingEvent) {
         switch event {
         case .started: began = Date()
-        case .step(let report): show(report)
+        case .step(let report):
+            lastStep = report
+            show(isLast: report.step == report.totalSteps)
+        case .refreshing(let progress):
+            refresh = progress
+            show(isLast: false)
         case .evaluated(let step, let metrics, _):
             let values = metrics.keys.sorted().map { "\($0) \(Self.short(metrics[$0] ?? 0))" }
             write("step \(step): " + values.joined(separator: "  "))
         case .refreshed(let report):
+            refresh = nil
             write(
                 "step \(report.step): index version \(report.version) in "
                     + "\(Self.short(report.seconds)) s")
         case .refreshFailed(let step, let reason):
+            refresh = nil
             write("step \(step): the index stays as it was: \(reason)")
         case .saved, .finished: break
         }
     }
 
-    private func show(_ report: StepReport) {
-        let isLast = report.step == report.totalSteps
+    private func show(isLast: Bool) {
+        guard let report = lastStep else { return }
         let pause = isTerminal ? 0.1 : linesEvery
         guard isLast || Date().timeIntervalSince(lastShown) >= pause else { return }
         lastShown = Date()
@@ -50,12 +59,17 @@ public final class ProgressBar: TrainerCallback {
         let line =
             "\(title) \(bar) \(report.step)/\(report.totalSteps) "
             + "[\(Self.clock(elapsed))<\(Self.clock(left)), \(Self.short(rate)) steps/s, "
-            + "loss \(Self.short(report.loss))]"
+            + "loss \(Self.short(report.loss))\(indexing)]"
         if isTerminal {
             FileHandle.standardError.write(Data("\r\u{1B}[K\(line)\(isLast ? "\n" : "")".utf8))
         } else {
             FileHandle.standardError.write(Data("\(line)\n".utf8))
         }
+    }
+
+    private var indexing: String {
+        guard let refresh, refresh.totalPassages > 0 else { return "" }
+        return ", index \(100 * refresh.passages / refresh.totalPassages) %"
     }
 
     private func write(_ line: String) {

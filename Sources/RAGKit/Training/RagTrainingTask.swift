@@ -94,10 +94,12 @@ public final class RagTrainingTask: TrainingTask {
         return try await evaluator.scores(of: rag, on: validation).metrics
     }
 
-    public func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshOutcome? {
-        guard let refresher, let (encoder, tokenizer) = try rag.contextParts() else { return nil }
-        return try await refresher.refreshIfDue(
-            step: step, isLast: isLast, encoder: encoder, tokenizer: tokenizer)
+    public func afterStep(
+        _ step: Int, isLast: Bool, report: (TrainingEvent) throws -> Void
+    ) async throws {
+        guard let refresher, let (encoder, tokenizer) = try rag.contextParts() else { return }
+        try await refresher.refreshIfDue(
+            step: step, isLast: isLast, encoder: encoder, tokenizer: tokenizer, report: report)
     }
 
     public func save(in directory: URL) throws { try rag.saveFiles(in: directory) }

@@ -90,14 +90,8 @@ public final class Trainer<Task: TrainingTask> {
                 losses.append(report.loss)
                 let isLast = step == totalSteps
                 if isLast || step % arguments.loggingSteps == 0 { try emit(.step(report)) }
-                let refresh = try await inPhase("refresh") {
-                    try await task.afterStep(step, isLast: isLast)
-                }
-                switch refresh {
-                case .done(let report): try emit(.refreshed(report))
-                case .failed(let step, let reason):
-                    try emit(.refreshFailed(step: step, reason: reason))
-                case nil: break
+                try await inPhase("refresh") {
+                    try await task.afterStep(step, isLast: isLast, report: emit)
                 }
                 if isLast || arguments.evalSteps.map({ step % $0 == 0 }) == true {
                     metrics = try await inPhase("validation") { try await validate() }

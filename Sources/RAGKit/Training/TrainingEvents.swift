@@ -8,6 +8,9 @@ public enum TrainingEvent: Sendable {
     case step(StepReport)
     /// The model was validated after `step` steps.
     case evaluated(step: Int, metrics: [String: Double], isBest: Bool)
+    /// A new index is being made: told after each batch of passages, or, where training goes on
+    /// meanwhile, after each step.
+    case refreshing(RefreshProgress)
     /// A new index is in use.
     case refreshed(RefreshReport)
     /// The index could not be made anew in the background with the encoder of `step`: the old one
@@ -93,6 +96,7 @@ extension TrainingEvent {
                 json["eval_\(name)"] = metrics[name].map { .double($0) }
             }
             return json
+        case .refreshing: return nil
         case .refreshed(let report):
             return [
                 "event": "refreshed", "step": .int(report.step),

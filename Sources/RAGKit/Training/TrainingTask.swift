@@ -25,8 +25,11 @@ public protocol TrainingTask: AnyObject {
     /// Called with the number of optimizer steps made, after each step and when training ends. The
     /// default does nothing.
     ///
-    /// - Returns: what to report, if anything was done.
-    func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshOutcome?
+    /// - Parameter report: tells the trainer's callbacks what happens meanwhile, such as that a new
+    ///   index is in use.
+    func afterStep(
+        _ step: Int, isLast: Bool, report: (TrainingEvent) throws -> Void
+    ) async throws
 
     /// Stops before training when something cannot work. The default finds nothing.
     func validate() throws
@@ -40,7 +43,9 @@ public protocol TrainingTask: AnyObject {
 
 extension TrainingTask {
     public func evaluate() async throws -> [String: Double] { [:] }
-    public func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshOutcome? { nil }
+    public func afterStep(
+        _ step: Int, isLast: Bool, report: (TrainingEvent) throws -> Void
+    ) async throws {}
     public func validate() throws {}
     public func validate(_ examples: [Example]) throws {}
     public func save(in directory: URL) throws {}

@@ -33,6 +33,31 @@ private struct SlowRetriever: RefreshableRetriever {
     }
 }
 
+/// Cancels the training that tells of a refresh.
+private final class CancelsRefreshes: TrainerCallback {
+    func handle(_ event: TrainingEvent) {
+        if case .refreshing = event { withUnsafeCurrentTask { $0?.cancel() } }
+    }
+}
+
+extension IndexRefresher {
+    /// What comes of a step but how far it is.
+    fileprivate func outcome(
+        of step: Int, isLast: Bool = false, _ model: RagModel
+    ) async throws -> TrainingEvent? {
+        let (encoder, tokenizer) = try #require(try model.contextParts())
+        var outcome: TrainingEvent?
+        try await refreshIfDue(
+            step: step, isLast: isLast, encoder: encoder, tokenizer: tokenizer
+        ) {
+            if case .refreshing = $0 { return }
+            #expect(outcome == nil)
+            outcome = $0
+        }
+        return outcome
+    }
+}
+
 @Suite struct IndexRefresherTests {
     /// The vectors of all passages by the encoder's present weights, in evaluation mode.
     private func present(_ model: RagModel) throws -> Tensor {
@@ -122,9 +147,7 @@ private struct SlowRetriever: RefreshableRetriever {
         expectIdentical(vectors(live.version), made)
         #expect(try present(model).elements != expected.elements)
         // The same step again is not due; without a change there is no drift.
-        let again = try await refresher.refreshIfDue(
-            step: 7, isLast: true, encoder: encoder, tokenizer: tokenizer)
-        #expect(again == nil)
+        #expect(try await refresher.outcome(of: 7, isLast: true, model) == nil)
         _ = try refresher.refresh(step: 8, encoder: encoder, tokenizer: tokenizer)
         let still = try refresher.refresh(step: 9, encoder: encoder, tokenizer: tokenizer)
         #expect(still.drift < 1e-5 && still.version == 3)
@@ -205,32 +228,27 @@ private struct SlowRetriever: RefreshableRetriever {
         let value = parameter.value
         parameter.update(.full(parameter.shape, .nan))
         let error = await #expect(throws: TrainingError.self) {
-            _ = try await refresher.refreshIfDue(
-                step: 2, isLast: false, encoder: encoder, tokenizer: tokenizer)
+            _ = try await refresher.outcome(of: 2, model)
         }
         #expect(error?.description.contains("step 2") == true)
         #expect(live.version.number == 1 && live.version.step == 1)
         expectIdentical(vectors(live.version), good)
         if let store { #expect(try store.versions() == [1] && store.current() == 1) }
         parameter.update(value)
-        let outcome = try await refresher.refreshIfDue(
-            step: 2, isLast: false, encoder: encoder, tokenizer: tokenizer)
+        let outcome = try await refresher.outcome(of: 2, model)
         #expect(report(outcome)?.version == 2 && live.version.step == 2)
     }
 
-    private func report(_ outcome: RefreshOutcome?) -> RefreshReport? {
-        if case .done(let report) = outcome { report } else { nil }
+    private func report(_ outcome: TrainingEvent?) -> RefreshReport? {
+        if case .refreshed(let report) = outcome { report } else { nil }
     }
 
     /// Asks until something comes of a refresh in the background, as steps would.
     private func outcome(
         _ refresher: IndexRefresher, _ model: RagModel, from step: Int
-    ) async throws -> RefreshOutcome {
-        let (encoder, tokenizer) = try #require(try model.contextParts())
+    ) async throws -> TrainingEvent {
         for later in 0..<100_000 {
-            if let outcome = try await refresher.refreshIfDue(
-                step: step + later, isLast: false, encoder: encoder, tokenizer: tokenizer)
-            {
+            if let outcome = try await refresher.outcome(of: step + later, model) {
                 return outcome
             }
             try await Task.sleep(for: .milliseconds(1))
@@ -245,16 +263,15 @@ private struct SlowRetriever: RefreshableRetriever {
         let model = try TinyRag.model(dropout: 0.3)
         let live = try retriever(model)
         let store = try IndexVersionStore(directory: place.url)
-        let (encoder, tokenizer) = try #require(try model.contextParts())
+        let (encoder, _) = try #require(try model.contextParts())
         let gate = Gate()
         model.retriever = nil
         let slow = SlowRetriever(inner: live, gate: gate)
         let refresher = try #require(
             try IndexRefresher(slow, schedule: .background(every: 1_000_000), store: store))
         let expected = try present(model)
-        func refresh(_ step: Int, isLast: Bool = false) async throws -> RefreshOutcome? {
-            try await refresher.refreshIfDue(
-                step: step, isLast: isLast, encoder: encoder, tokenizer: tokenizer)
+        func refresh(_ step: Int, isLast: Bool = false) async throws -> TrainingEvent? {
+            try await refresher.outcome(of: step, isLast: isLast, model)
         }
         #expect(try await refresh(999_999) == nil)
         #expect(try await refresh(1_000_000) == nil, "it is only begun")
@@ -284,18 +301,16 @@ private struct SlowRetriever: RefreshableRetriever {
     @Test func failureInTheBackground() async throws {
         let model = try TinyRag.model()
         let live = try retriever(model)
-        let (encoder, tokenizer) = try #require(try model.contextParts())
+        let (encoder, _) = try #require(try model.contextParts())
         let refresher = try #require(
             try IndexRefresher(live, schedule: .background(every: 1000)))
         let parameter = try #require(encoder.parameters().last)
         let value = parameter.value
         parameter.update(.full(parameter.shape, .nan))
-        let begun = try await refresher.refreshIfDue(
-            step: 1000, isLast: false, encoder: encoder, tokenizer: tokenizer)
-        #expect(begun == nil)
+        #expect(try await refresher.outcome(of: 1000, model) == nil)
         parameter.update(value)
         let failed = try await outcome(refresher, model, from: 1001)
-        guard case .failed(1000, let reason) = failed else {
+        guard case .refreshFailed(1000, let reason) = failed else {
             Issue.record("\(failed)")
             return
         }
@@ -303,6 +318,77 @@ private struct SlowRetriever: RefreshableRetriever {
         #expect(live.version.number == 0)
         let again = try await outcome(refresher, model, from: 2000)
         #expect(report(again)?.version == 1 && report(again)?.step == 2000)
+    }
+
+    /// Told after each batch, and in the background at each step; a listener that throws stops what it
+    /// waits for, and the old index stays.
+    @Test func progress() async throws {
+        struct Stop: Error {}
+        let model = try TinyRag.model()
+        let count = 600
+        let base = KnowledgeBase(
+            passages: (0..<count).map {
+                var passage = TinyRag.passages[$0 % TinyRag.passages.count]
+                passage.id = PassageID($0)
+                return passage
+            })
+        let live = try DenseRetriever(base, vectors: .zeros([count, 6]))
+        let (encoder, tokenizer) = try #require(try model.contextParts())
+        func events(
+            of refresher: IndexRefresher, step: Int, stopAfter: Int = .max
+        ) async throws -> [RefreshProgress] {
+            var events: [RefreshProgress] = []
+            try await refresher.refreshIfDue(
+                step: step, isLast: false, encoder: encoder, tokenizer: tokenizer
+            ) {
+                guard case .refreshing(let progress) = $0 else { return }
+                events.append(progress)
+                if events.count == stopAfter { throw Stop() }
+            }
+            return events
+        }
+        let refresher = try #require(
+            try IndexRefresher(live, schedule: .blocking(every: 5)))
+        await #expect(throws: Stop.self) {
+            _ = try await events(of: refresher, step: 5, stopAfter: 2)
+        }
+        #expect(live.version.number == 0)
+        let told = try await events(of: refresher, step: 5)
+        let passages = told.map(\.passages)
+        #expect(passages.count > 2 && passages == Array(Set(passages)).sorted())
+        #expect(passages.last == count)
+        #expect(told.allSatisfy { $0.step == 5 && $0.totalPassages == count })
+        #expect(live.version.number == 1)
+
+        let gate = Gate()
+        let slow = SlowRetriever(inner: live, gate: gate)
+        let behind = try #require(
+            try IndexRefresher(slow, schedule: .background(every: 1_000_000)))
+        #expect(try await events(of: behind, step: 1_000_000).isEmpty)
+        let waiting = RefreshProgress(step: 1_000_000, passages: 0, totalPassages: count)
+        #expect(try await events(of: behind, step: 1_000_001) == [waiting])
+        #expect(try await events(of: behind, step: 1_000_002) == [waiting])
+        gate.open()
+        _ = try await outcome(behind, model, from: 1_000_003)
+        #expect(live.version.number == 2)
+    }
+
+    /// Cancelling ends a refresh after a batch; the model is saved, the old index is still in use.
+    @MainActor @Test func cancellingDuringARefreshSaves() async throws {
+        let place = try TemporaryDirectory()
+        let model = try TinyRag.model()
+        let live = try retriever(model)
+        let trainer = try Trainer(
+            try RagTrainingTask(model, refresh: .blocking(every: 2)), examples: TinyRag.examples,
+            arguments: .plain {
+                $0.maxSteps = 6
+                $0.outputDir = place.url
+            })
+        trainer.callbacks = [CancelsRefreshes()]
+        let run = Task { @MainActor in try await trainer.fit().steps }
+        await #expect(throws: CancellationError.self) { _ = try await run.value }
+        #expect(trainer.step == 2 && live.version.number == 0)
+        #expect(FileManager.default.fileExists(atPath: place.file("last").path))
     }
 
     /// A whole run: the index moves on while training goes on, and agrees with the encoder at the end.

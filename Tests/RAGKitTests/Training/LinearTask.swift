@@ -63,10 +63,9 @@ final class LinearTask: TrainingTask {
         return try await metrics(evaluations)
     }
 
-    func afterStep(_ step: Int, isLast: Bool) async throws -> RefreshOutcome? {
-        ends.append((step, isLast))
-        return nil
-    }
+    func afterStep(
+        _ step: Int, isLast: Bool, report: (TrainingEvent) throws -> Void
+    ) async throws { ends.append((step, isLast)) }
 
     func save(in directory: URL) throws {
         try net.saveWeights(to: directory.appendingPathComponent("model.safetensors"))

@@ -17,7 +17,7 @@ import Testing
             return documents
         }
         #expect(steps == [0] && !task.examples.isEmpty)
-        for step in 1...6 { _ = try await task.afterStep(step, isLast: step == 6) }
+        for step in 1...6 { try await task.afterStep(step, isLast: step == 6) { _ in } }
         #expect(steps == [0, 2, 4])
         let batches = try await task.prepare(task.examples + [1000])
         #expect(batches.count == task.examples.count + 1)
