@@ -38,13 +38,11 @@ struct Run {
         let before = try await scores(model, questions)
         let warmUpSeconds = Date().timeIntervalSince(start)
         let profile = options.training.profile ? Profile() : nil
-        let (report, refreshes) = try await withProfile(profile) {
-            try await train(model, questions)
-        }
+        let report = try await withProfile(profile) { try await train(model, questions) }
         if let profile { note("\(profile.report(peak: .measured()))") }
         let after = try await scores(model, questions)
         try show(
-            before, after, report, refreshes: refreshes, warmUpSeconds: warmUpSeconds,
+            before, after, report, warmUpSeconds: warmUpSeconds,
             seconds: Date().timeIntervalSince(start))
     }
 
@@ -222,7 +220,7 @@ struct Run {
 
     private func train(
         _ model: RagModel, _ questions: Questions
-    ) async throws -> (Trainer<RagTrainingTask>.Report, [RefreshReport]) {
+    ) async throws -> Trainer<RagTrainingTask>.Report {
         let output = options.training.outputDir.map { URL(fileURLWithPath: $0) }
         var evaluator = RagEvaluator()
         evaluator.batchSize = options.training.evalBatchSize
@@ -240,16 +238,12 @@ struct Run {
             })
         let trainer = try Trainer(
             task, examples: questions.train, arguments: options.training.arguments)
-        var refreshes: [RefreshReport] = []
-        trainer.callbacks = [
-            ProgressBar("train"),
-            EventHandler { if case .refreshed(let report) = $0 { refreshes.append(report) } },
-        ]
+        trainer.callbacks = [ProgressBar("train")]
         if let output {
             trainer.callbacks.append(
                 try MetricsFile(output.appendingPathComponent("metrics.jsonl")))
         }
-        return (try await trainer.fit(), refreshes)
+        return try await trainer.fit()
     }
 
     // MARK: Results
@@ -271,7 +265,7 @@ struct Run {
     private func show(
         _ before: (train: RagScores, test: RagScores),
         _ after: (train: RagScores, test: RagScores), _ report: Trainer<RagTrainingTask>.Report,
-        refreshes: [RefreshReport], warmUpSeconds: Double, seconds: Double
+        warmUpSeconds: Double, seconds: Double
     ) throws {
         let rows: [(String, RagScores)] = [
             ("train questions, before", before.train), ("train questions, after", after.train),
@@ -279,7 +273,7 @@ struct Run {
         ]
         guard !options.json else {
             var result: JSONValue = [
-                "steps": .int(report.steps), "refreshes": .int(refreshes.count),
+                "steps": .int(report.steps), "refreshes": .int(report.refreshes.count),
                 "seconds": .double(seconds), "warm_up_seconds": .double(warmUpSeconds),
                 "train_seconds": .double(report.seconds), "peak_mib": .double(peakMemoryMiB()),
                 "end2end": .bool(options.training.end2end),
@@ -305,7 +299,7 @@ struct Run {
         print(
             """
 
-            \(report.steps) steps, \(refreshes.count) index refreshes; \
+            \(report.steps) steps, \(report.refreshes.count) index refreshes; \
             \(rounded(seconds)) s in all, of which training \(rounded(report.seconds)) s; \
             peak memory \(Int(peakMemoryMiB())) MiB
             """)

@@ -36,7 +36,7 @@ struct Run {
                 ? corpus.newLists(using: &random) : corpus.newDocuments(using: &random)
         }
         task.measure = { corpus.measure(model) }
-        var rows: [(step: Int, metrics: [String: Double])] = [(0, corpus.measure(model))]
+        let before = corpus.measure(model)
 
         var arguments = TrainingArguments()
         arguments.learningRate = options.learningRate
@@ -48,14 +48,9 @@ struct Run {
         arguments.evalSteps = options.evalSteps
         arguments.seed = options.seed
         let trainer = try Trainer(task, examples: task.examples, arguments: arguments)
-        trainer.callbacks = [
-            ProgressBar(),
-            EventHandler {
-                if case .evaluated(let step, let metrics, _) = $0 { rows.append((step, metrics)) }
-            },
-        ]
-        _ = try await trainer.fit()
-        show(rows, model, seconds: Date().timeIntervalSince(start))
+        trainer.callbacks = [ProgressBar()]
+        let report = try await trainer.fit()
+        show([(0, before)] + report.evaluations, model, seconds: Date().timeIntervalSince(start))
     }
 
     private func show(

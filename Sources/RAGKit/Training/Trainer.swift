@@ -23,15 +23,22 @@ public final class Trainer<Task: TrainingTask> {
     private let trainable: [Parameter]
     private let stepsPerEpoch: Int
     private var isRunning = false
+    /// Of the run under way.
+    private var report = Report()
 
     /// What a finished run returns.
     public struct Report: Sendable {
-        public var steps: Int
-        public var seconds: Double
+        public var steps = 0
+        public var seconds = 0.0
         /// The mean loss per target token of each step, in nats.
-        public var losses: [Double]
+        public var losses: [Double] = []
+        /// The metrics of each validation, and after which step it was.
+        public var evaluations: [(step: Int, metrics: [String: Double])] = []
+        /// The indexes that were made anew.
+        public var refreshes: [RefreshReport] = []
+
         /// The last validation's metrics; empty without validation.
-        public var metrics: [String: Double]
+        public var metrics: [String: Double] { evaluations.last?.metrics ?? [:] }
     }
 
     /// - Throws: `TrainingError` when nothing could be trained, or what the task finds wrong.
@@ -78,23 +85,22 @@ public final class Trainer<Task: TrainingTask> {
 
     private func run() async throws -> Report {
         let start = Date()
-        var losses: [Double] = []
-        var metrics: [String: Double] = [:]
+        report = Report()
         try emit(
             .started(
                 totalSteps: totalSteps,
                 trainableParameters: trainable.reduce(0) { $0 + $1.shape.product }))
         do {
             while step < totalSteps {
-                let report = try await trainStep()
-                losses.append(report.loss)
+                let made = try await trainStep()
+                report.losses.append(made.loss)
                 let isLast = step == totalSteps
-                if isLast || step % arguments.loggingSteps == 0 { try emit(.step(report)) }
+                if isLast || step % arguments.loggingSteps == 0 { try emit(.step(made)) }
                 try await inPhase("refresh") {
                     try await task.afterStep(step, isLast: isLast, report: emit)
                 }
                 if isLast || arguments.evalSteps.map({ step % $0 == 0 }) == true {
-                    metrics = try await inPhase("validation") { try await validate() }
+                    try await inPhase("validation") { try await validate() }
                 }
                 if !isLast { try _Concurrency.Task.checkCancellation() }
                 // Lets another trainer have the thread for a step.
@@ -106,9 +112,10 @@ public final class Trainer<Task: TrainingTask> {
             throw error
         }
         try save("last")
-        let seconds = Date().timeIntervalSince(start)
-        try emit(.finished(step: step, seconds: seconds))
-        return Report(steps: step, seconds: seconds, losses: losses, metrics: metrics)
+        report.steps = step
+        report.seconds = Date().timeIntervalSince(start)
+        try emit(.finished(step: step, seconds: report.seconds))
+        return report
     }
 
     /// One optimizer step. Nothing changes unless loss and gradients are finite.
@@ -181,9 +188,9 @@ public final class Trainer<Task: TrainingTask> {
     }
 
     /// Validates, and keeps the model if it is the best so far.
-    private func validate() async throws -> [String: Double] {
+    private func validate() async throws {
         let metrics = try await task.evaluate()
-        guard !metrics.isEmpty else { return metrics }
+        guard !metrics.isEmpty else { return }
         let name = arguments.metricForBestModel
         let value = metrics[name].flatMap { $0.isFinite ? $0 : nil }
         let previous = best?.metrics[name] ?? -.infinity
@@ -193,7 +200,6 @@ public final class Trainer<Task: TrainingTask> {
             best = (step, metrics)
             try save("best")
         }
-        return metrics
     }
 
     private func save(_ name: String) throws {
@@ -207,6 +213,11 @@ public final class Trainer<Task: TrainingTask> {
     }
 
     private func emit(_ event: TrainingEvent) throws {
+        switch event {
+        case .evaluated(let step, let metrics, _): report.evaluations.append((step, metrics))
+        case .refreshed(let refresh): report.refreshes.append(refresh)
+        default: break
+        }
         for callback in callbacks { try callback.handle(event) }
     }
 }

@@ -46,10 +46,13 @@ public protocol TrainerCallback: AnyObject {
 }
 
 /// Calls a closure for each event.
+///
+/// The closure is `@Sendable` since it runs on the thread that trains, wherever it was written. What a
+/// run came to need not be gathered with it: ``Trainer/Report`` has losses, evaluations and refreshes.
 public final class EventHandler: TrainerCallback {
-    private let body: (TrainingEvent) throws -> Void
+    private let body: @Sendable (TrainingEvent) throws -> Void
 
-    public init(_ body: @escaping (TrainingEvent) throws -> Void) { self.body = body }
+    public init(_ body: @escaping @Sendable (TrainingEvent) throws -> Void) { self.body = body }
 
     public func handle(_ event: TrainingEvent) throws { try body(event) }
 }

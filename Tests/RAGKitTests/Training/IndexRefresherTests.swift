@@ -96,13 +96,13 @@ extension IndexRefresher {
         let before = live.version
         trainer.callbacks = [
             list,
-            EventHandler { event in
+            Listener { event in
                 guard case .refreshed = event else { return }
                 let difference = try vectors(live.version) - present(model)
                 errors.append(difference.elements.map { abs($0) }.max() ?? 0)
             },
         ]
-        _ = try await trainer.fit()
+        #expect(try await trainer.fit().refreshes == list.refreshes)
         #expect(list.refreshes.map(\.step) == expected)
         #expect(list.refreshes.map(\.version) == Array(1...expected.count))
         #expect(errors.count == expected.count)

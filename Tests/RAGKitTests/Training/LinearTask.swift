@@ -94,6 +94,13 @@ extension TrainingArguments {
     }
 }
 
+/// Calls a closure, which may hold what only one thread uses: no test touches it before training ends.
+final class Listener: TrainerCallback {
+    private let body: (TrainingEvent) throws -> Void
+    init(_ body: @escaping (TrainingEvent) throws -> Void) { self.body = body }
+    func handle(_ event: TrainingEvent) throws { try body(event) }
+}
+
 /// Gathers events.
 final class EventList: TrainerCallback {
     var events: [TrainingEvent] = []

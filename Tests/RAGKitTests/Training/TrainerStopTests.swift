@@ -24,7 +24,7 @@ import Testing
             })
         var before: [Float] = []
         trainer.callbacks = [
-            list, EventHandler { _ in before = task.weights },
+            list, Listener { _ in before = task.weights },
         ]
         let error = await #expect(throws: TrainingError.self) { _ = try await trainer.fit() }
         guard case .notFinite(let what, let step, let examples)? = error else {

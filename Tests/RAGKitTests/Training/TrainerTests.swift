@@ -203,7 +203,7 @@ import Testing
             })
         trainer.callbacks = [
             list,
-            EventHandler { event in
+            Listener { event in
                 if case .evaluated(4, _, _) = event { bestWeights = task.weights }
             },
         ]
@@ -211,6 +211,8 @@ import Testing
         #expect(task.evaluations == 5, "every second step and at the end")
         #expect(report.metrics["em"] == 0.5 && trainer.best?.step == 4)
         #expect(trainer.best?.metrics["em"] == 0.7)
+        #expect(report.evaluations.map(\.step) == [2, 4, 6, 8, 9])
+        #expect(report.evaluations.map { "\($0.metrics["em"] ?? 0)" } == scores.map { "\($0)" })
         #expect(list.saved == ["best 2", "best 4", "last 9"])
         #expect(try LinearTask.weights(in: place.file("run/best")) == bestWeights)
         #expect(try LinearTask.weights(in: place.file("run/last")) == task.weights)

@@ -5,11 +5,13 @@ import RAGKit
 let rag = try makeTinyModel(seed: 7)
 let task = try RagTrainingTask(rag, refresh: .blocking(every: 2))
 let trainer = try Trainer(task, examples: examples, arguments: threeSteps)
-var refreshes = 0
-trainer.callbacks = [EventHandler { if case .refreshed = $0 { refreshes += 1 } }]
+trainer.callbacks = [
+    EventHandler { if case .refreshed(let new) = $0 { print("index", new.version) } }
+]
 let report = try await trainer.fit()
 print("main actor:", report.losses)
-guard report.losses.count == 3, report.losses.allSatisfy(\.isFinite), refreshes == 2 else {
+guard report.losses.count == 3, report.losses.allSatisfy(\.isFinite), report.refreshes.count == 2
+else {
     fatalError("three finite losses and two refreshes were expected")
 }
 
