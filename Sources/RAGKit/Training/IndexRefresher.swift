@@ -189,7 +189,6 @@ private struct MadeIndex: Sendable {
 
 /// A refresh that runs while training goes on.
 private struct BackgroundRefresh {
-    let step: Int
     let task: Task<MadeIndex, any Error>
     private let work: RefreshWork
     private let state = State()
@@ -200,12 +199,12 @@ private struct BackgroundRefresh {
         let passages = Atomic(0)
     }
 
+    var step: Int { work.step }
     /// Whether the task has ended, so that waiting for it takes no time.
     var isReady: Bool { state.isReady.load(ordering: .acquiring) }
     var progress: RefreshProgress { work.progress(state.passages.load(ordering: .relaxed)) }
 
     init(_ work: RefreshWork) {
-        step = work.step
         self.work = work
         let precision = ForwardContext.current.precision
         task = Task.detached(executorPreference: OwnThreadExecutor.refresh) { [state] in
