@@ -83,24 +83,62 @@ extension TextEncoder {
         of tokens: TokenColumn, tokensPerBatch: Int = 4096,
         progress: (Int) throws -> Void = { _ in }
     ) throws -> Tensor {
-        let lengths = (0..<tokens.count).map { tokens.length(of: PassageID($0)) }
-        let order = lengths.indices.sorted { (lengths[$0], $0) < (lengths[$1], $1) }
-        let dimension = dimension
-        let vectors = Tensor(shape: [tokens.count, dimension]) { _ in }
-        try ForwardContext.$current.withValue(.inference) {
-            var next = 0
-            while next < order.count {
-                let size = max(1, tokensPerBatch / max(1, lengths[order[next]]))
-                let members = order[next...].prefix(size)
-                let rows = self(TokenBatch(members.map { tokens.ids(of: PassageID($0)) }))
-                for (row, place) in members.enumerated() {
-                    (vectors.writablePointer + place * dimension)
-                        .update(from: rows.pointer + row * dimension, count: dimension)
-                }
-                next += members.count
-                try progress(next)
-            }
+        let batches = EncodingBatches(of: tokens, tokensPerBatch: tokensPerBatch)
+        let vectors = batches.emptyVectors(of: self)
+        for number in 0..<batches.count {
+            batches.encode(number, with: self, into: vectors)
+            try progress(batches.end(of: number))
         }
         return vectors
+    }
+}
+
+/// Sequences in batches of like length.
+struct EncodingBatches: Sendable {
+    private let tokens: TokenColumn
+    /// The sequences, shortest first.
+    private let order: [Int]
+    /// Of `order`.
+    private let ranges: [Range<Int>]
+
+    init(of tokens: TokenColumn, tokensPerBatch: Int) {
+        self.tokens = tokens
+        let lengths = (0..<tokens.count).map { tokens.length(of: PassageID($0)) }
+        order = lengths.indices.sorted { (lengths[$0], $0) < (lengths[$1], $1) }
+        var ranges: [Range<Int>] = []
+        while case let next = ranges.last?.upperBound ?? 0, next < order.count {
+            let size = max(1, tokensPerBatch / max(1, lengths[order[next]]))
+            ranges.append(next..<min(next + size, order.count))
+        }
+        self.ranges = ranges
+    }
+
+    var count: Int { ranges.count }
+
+    /// How many sequences batches up to this one have.
+    func end(of number: Int) -> Int { ranges[number].upperBound }
+
+    /// `[sequences, dimension]`, to be filled by `encode`.
+    func emptyVectors(of encoder: any TextEncoder) -> Tensor {
+        Tensor(shape: [tokens.count, encoder.dimension]) { _ in }
+    }
+
+    /// Encodes a batch in evaluation mode without a tape.
+    ///
+    /// - Parameter vectors: `[sequences, dimension]`, where its rows are written; several threads may
+    ///   write those of different batches.
+    /// - Returns: how many sequences the batch has.
+    @discardableResult
+    func encode(_ number: Int, with encoder: any TextEncoder, into vectors: Tensor) -> Int {
+        let members = order[ranges[number]]
+        let rows = ForwardContext.$current.withValue(.inference) {
+            encoder(TokenBatch(members.map { tokens.ids(of: PassageID($0)) }))
+        }
+        let dimension = vectors.dim(1)
+        for (row, place) in members.enumerated() {
+            (vectors.writablePointer + place * dimension)
+                .update(from: rows.pointer + row * dimension, count: dimension)
+        }
+        return members.count
     }
 }

@@ -1,7 +1,3 @@
-import Foundation
-import RAGKitBLAS
-import Synchronization
-
 /// When the index is made anew, counted in optimizer steps.
 public enum RefreshSchedule: Sendable, Equatable {
     /// The index stays as it was at the start.
@@ -9,10 +5,10 @@ public enum RefreshSchedule: Sendable, Equatable {
     /// After every so many steps, training waits until the new index is in use. A last refresh at
     /// the end makes index and encoder agree.
     case blocking(every: Int)
-    /// After every so many steps a new index is begun, unless the one before is not ready yet, on one
-    /// thread of low priority while training goes on. It is in use from the first step that begins
-    /// after it is ready: which step that is, and so the run's result, depends on the machine's speed.
-    /// The last refresh is done as with `blocking`.
+    /// After every so many steps a new index is begun, unless the one before is not ready yet, on
+    /// threads of low priority (a quarter as many as training has, at least one) while training goes
+    /// on. It is in use from the first step that begins after it is ready: which step that is, and so
+    /// the run's result, depends on the machine's speed. The last refresh is done as with `blocking`.
     case background(every: Int)
 
     fileprivate var every: Int? {
@@ -64,6 +60,8 @@ public final class IndexRefresher {
     /// The last step whose encoder was taken.
     private var lastStep: Int?
     private var background: BackgroundRefresh?
+    /// Has the threads of refreshes in the background.
+    var backgroundExecutor = OwnThreadExecutor.refresh
 
     /// - Parameters:
     ///   - retriever: whose index is replaced; must be a `RefreshableRetriever` unless the schedule
@@ -117,7 +115,8 @@ public final class IndexRefresher {
         }
         if isDue(step, isLast: false) {
             lastStep = step
-            background = BackgroundRefresh(work(step, encoder, tokenizer))
+            background = BackgroundRefresh(
+                work(step, encoder, tokenizer), on: backgroundExecutor)
         }
     }
 
@@ -174,108 +173,6 @@ public final class IndexRefresher {
         return RefreshReport(
             step: made.step, inUseFrom: step, version: number, passages: made.index.count,
             seconds: made.seconds, drift: made.drift)
-    }
-}
-
-/// An index that was made, but is not in use yet.
-private struct MadeIndex: Sendable {
-    var index: FlatIndex
-    var step: Int
-    /// Its number in the store.
-    var number: Int?
-    var seconds: Double
-    var drift: Double
-}
-
-/// A refresh that runs while training goes on.
-private struct BackgroundRefresh {
-    let task: Task<MadeIndex, any Error>
-    private let work: RefreshWork
-    private let state = State()
-
-    /// What both threads see.
-    private final class State: Sendable {
-        let isReady = Atomic(false)
-        let passages = Atomic(0)
-    }
-
-    var step: Int { work.step }
-    /// Whether the task has ended, so that waiting for it takes no time.
-    var isReady: Bool { state.isReady.load(ordering: .acquiring) }
-    var progress: RefreshProgress { work.progress(state.passages.load(ordering: .relaxed)) }
-
-    init(_ work: RefreshWork) {
-        self.work = work
-        let precision = ForwardContext.current.precision
-        task = Task.detached(executorPreference: OwnThreadExecutor.refresh) { [state] in
-            defer { state.isReady.store(true, ordering: .releasing) }
-            return try withPrecision(precision) {
-                try work.run { state.passages.store($0, ordering: .relaxed) }
-            }
-        }
-    }
-}
-
-/// Encoding and storing, with all it needs.
-///
-/// `@unchecked Sendable`: the encoder is a copy that nobody else holds, whose values nobody changes.
-private struct RefreshWork: @unchecked Sendable {
-    let step: Int
-    let encoder: any TextEncoder
-    let tokenizer: any Tokenizer
-    let retriever: any RefreshableRetriever
-    let store: IndexVersionStore?
-
-    func progress(_ passages: Int) -> RefreshProgress {
-        RefreshProgress(
-            step: step, passages: passages, totalPassages: retriever.version.index.count)
-    }
-
-    /// - Parameter progress: called after each batch with the number of passages done; throwing from
-    ///   it stops the work.
-    /// - Throws: `CancellationError` after a batch if the task was cancelled; `TrainingError`, or
-    ///   what encoding, the store or `progress` throws.
-    func run(progress: (Int) throws -> Void) throws -> MadeIndex {
-        let start = Date()
-        let vectors = try PassageEncoder(tokenizer: tokenizer)
-            .encode(retriever.knowledgeBase, with: encoder) {
-                try progress($0)
-                try Task.checkCancellation()
-            }
-        guard
-            vectors.withUnsafeElements({ ragkit_sum_of_squares($0.count, $0.baseAddress) })
-                .isFinite
-        else { throw TrainingError.notFiniteVectors(step: step) }
-        let number = try store.map { store in
-            let manifest = IndexManifest(
-                encoderFingerprint: encoder.fingerprint,
-                tokenizerFingerprint: tokenizer.fingerprint, step: step, count: vectors.dim(0),
-                dimension: vectors.dim(1))
-            return try vectors.withUnsafeElements {
-                try store.publish(vectors: $0, manifest: manifest)
-            }
-        }
-        let drift = drift(from: retriever.version.index, to: vectors)
-        return MadeIndex(
-            index: FlatIndex(vectors), step: step, number: number,
-            seconds: Date().timeIntervalSince(start), drift: drift)
-    }
-
-    private func drift(from old: any VectorIndex, to vectors: Tensor) -> Double {
-        guard old.count == vectors.dim(0), old.dimension == vectors.dim(1) else { return .nan }
-        var (moved, size) = (0.0, 0.0)
-        vectors.withUnsafeElements { new in
-            for row in 0..<old.count {
-                old.vector(PassageID(row)).withUnsafeElements { before in
-                    for (column, value) in before.enumerated() {
-                        let difference = Double(new[row * old.dimension + column] - value)
-                        moved += difference * difference
-                        size += Double(value) * Double(value)
-                    }
-                }
-            }
-        }
-        return (moved / max(size, .leastNormalMagnitude)).squareRoot()
     }
 }
 

@@ -1,27 +1,34 @@
 import Foundation
 import RAGKitBLAS
 
-/// One thread for long work, so that hours of arithmetic never sit on the threads that the host's
-/// other tasks share.
+/// Threads for long work, so that hours of arithmetic never sit on those that the host's other tasks
+/// share.
 ///
 /// `@unchecked Sendable`: the queue is behind a condition's lock.
 final class OwnThreadExecutor: TaskExecutor, @unchecked Sendable {
     static let training = OwnThreadExecutor("RAGKit training")
-    /// Its work never takes the pool and gets what time training leaves: a thread of low priority.
-    static let refresh = OwnThreadExecutor("RAGKit refresh", isInBackground: true)
+    /// Its work never takes the pool and gets what time training leaves. A quarter as many threads as
+    /// the pool has, since each holds the activations of a batch.
+    static let refresh = OwnThreadExecutor(
+        "RAGKit refresh", threads: max(1, ragkit_thread_count() / 4), isInBackground: true)
 
+    let threads: Int
     private let name: String
     private let isInBackground: Bool
     private let condition = NSCondition()
     private var jobs: [UnownedJob] = []
 
-    private init(_ name: String, isInBackground: Bool = false) {
+    /// - Parameter isInBackground: its threads have a low priority and never take the pool.
+    init(_ name: String, threads: Int = 1, isInBackground: Bool = false) {
         self.name = name
+        self.threads = threads
         self.isInBackground = isInBackground
-        let thread = Thread { [unowned self] in run() }
-        thread.stackSize = 8 << 20
-        // Held until the thread object knows its thread: on Linux a name given before is lost.
-        condition.withLock { thread.start() }
+        for _ in 0..<threads {
+            let thread = Thread { [unowned self] in run() }
+            thread.stackSize = 8 << 20
+            // Held until the thread object knows its thread: on Linux a name given before is lost.
+            condition.withLock { thread.start() }
+        }
     }
 
     func enqueue(_ job: consuming ExecutorJob) {
@@ -32,7 +39,7 @@ final class OwnThreadExecutor: TaskExecutor, @unchecked Sendable {
         condition.unlock()
     }
 
-    /// The thread's whole life: the shared executors are never let go.
+    /// A thread's whole life: executors are never let go.
     private func run() {
         condition.withLock { Thread.current.name = name }
         if isInBackground { ragkit_work_in_background() }
