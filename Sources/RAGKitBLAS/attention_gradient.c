@@ -1,7 +1,7 @@
 // Attention, backward. Probabilities are computed again from the scores and the rows' log-sum-exp:
 //
 //     P = exp(S - lse)              D = rowsum(dO * O) = rowsum(P * dP), with and without dropout
-//     dV += drop(P)^T dO            dS = P * (drop(dO V^T) - D)
+//     dV += drop(P)^T dO            dS = drop(P) * (dO V^T) - P * D
 //     dQ = scale * dS K             dK += scale * dS^T Q
 //
 // Query segments that share a key segment, directly or through others, form a group. A work item is one group and one head,
@@ -89,25 +89,27 @@ static void add_bias_gradients(const job *j, const ragkit_query_block *block, in
     }
 }
 
-// p becomes the probabilities after dropout, ds the scores' gradient.
+// p, scores, becomes the probabilities after dropout, ds the scores' gradient. `whole` has room for a row.
 static void score_gradient(const job *j, const ragkit_query_block *block, intptr_t head, intptr_t limit, float *p,
-                           float *ds, intptr_t stride) {
+                           float *ds, intptr_t stride, float *whole) {
     const ragkit_attention *attention = j->attention;
     const ragkit_kernel_table *kernels = ragkit_kernels();
     intptr_t width = attention->head_dim, column = head * width;
     for (intptr_t i = 0; i < block->rows; i++) {
         intptr_t row = block->row + i, visible = ragkit_visible_keys(attention, block, i);
         float lse = j->lse[row * attention->heads + head];
-        float *probabilities = p + i * stride, *gradient = ds + i * stride;
+        float *dropped = p + i * stride, *gradient = ds + i * stride;
+        float *probabilities = j->plan.threshold > 0 ? whole : dropped;
         if (lse == -INFINITY) visible = 0;
-        kernels->exp_shifted(visible, lse, probabilities, probabilities);
+        kernels->exp_shifted(visible, lse, dropped, probabilities);
         float inner = (float)kernels->dot(width, j->out + row * j->out_stride + column,
                                           j->d_out + row * j->d_out_stride + column);
-        uint64_t first = ragkit_dropout_first(attention, row, head, j->dropout_row);
-        if (j->plan.threshold > 0) kernels->dropout(visible, &j->plan, first, gradient, NULL, gradient);
-        kernels->attention_gradient(visible, probabilities, inner, gradient);
-        if (j->plan.threshold > 0) kernels->dropout(visible, &j->plan, first, probabilities, NULL, probabilities);
-        kernels->fill(limit - visible, 0, probabilities + visible);
+        if (j->plan.threshold > 0) {
+            uint64_t first = ragkit_dropout_first(attention, row, head, j->dropout_row);
+            kernels->dropout(visible, &j->plan, first, probabilities, NULL, dropped);
+        }
+        kernels->attention_gradient(visible, probabilities, dropped, inner, gradient);
+        kernels->fill(limit - visible, 0, dropped + visible);
         kernels->fill(limit - visible, 0, gradient + visible);
     }
 }
@@ -119,7 +121,7 @@ static void backward_block(const job *j, const ragkit_query_block *block, intptr
     const float *q = attention->q + block->row * attention->q_stride + column;
     const float *d_out = j->d_out + block->row * j->d_out_stride + column;
     float *dq = j->dq + block->row * j->dq_stride + column;
-    float *p = ragkit_scratch((size_t)(2 * j->scratch) * sizeof(float)), *ds = p + j->scratch;
+    float *p = ragkit_scratch((size_t)(2 * j->scratch + stride) * sizeof(float)), *ds = p + j->scratch;
     const ragkit_key_run start = {.next = attention->attended_offsets[block->segment]};
     ragkit_key_run run = start;
     ragkit_attention_scores(attention, block, head, limit, p, stride);
@@ -128,7 +130,7 @@ static void backward_block(const job *j, const ragkit_query_block *block, intptr
                            attention->v + run.row * attention->v_stride + column, attention->v_stride, 0,
                            ds + run.column, stride);
     }
-    score_gradient(j, block, head, limit, p, ds, stride);
+    score_gradient(j, block, head, limit, p, ds, stride, ds + j->scratch);
     float beta = 0;
     run = start;
     while (ragkit_next_run(attention, block->segment, limit, &run)) {

@@ -72,8 +72,8 @@ typedef struct {
     float (*exp_row)(intptr_t n, const float *x, float *y, float *maximum);
     // y = exp(x - shift)
     void (*exp_shifted)(intptr_t n, float shift, const float *x, float *y);
-    // ds = p * (dp - shift)
-    void (*attention_gradient)(intptr_t n, const float *p, float shift, float *dp);
+    // ds = dropped * dp - p * shift, where `dropped` is p after dropout, or p
+    void (*attention_gradient)(intptr_t n, const float *p, const float *dropped, float shift, float *dp);
     // Bodies/normalization.h
     void (*layer_norm)(intptr_t n, const float *sum, const float *gain, const float *bias, float epsilon, float *y,
                        float *mean, float *rstd);

@@ -6,20 +6,66 @@
 
 INLINE void store_words(uint32_t *p, intptr_t lanes, vu x) { store((float *)p, lanes, (vf)x); }
 
-static void pack_pairs(bool across, intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride,
+// Lines are rows: pairs of steps lie side by side, so a row is rounded first and its words are rearranged then.
+INLINE void pair_rows(intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride, uint32_t *panel) {
+    float words[TILE_COLUMNS * CHUNK / 2];
+    fetch_rows(ragkit_min(lines - width, width), k, x + width * stride, stride);  // of the next panel
+    lines = ragkit_min(lines, width);
+    for (intptr_t p = 0; p < k; p += CHUNK) {
+        intptr_t steps = ragkit_min(CHUNK, k - p), pairs = ragkit_pieces(steps, 2);
+        for (intptr_t line = 0; line < lines; line++) {
+            float *row = words + line * (CHUNK / 2);
+            row[pairs - 1] = 0;  // where a last step has no second
+            VECTOR_LOOP(steps, {
+                vu rounded = bfloat16_bits(load(x + line * stride + p + i, lanes));
+                store_halves((uint16_t *)row + i, lanes, __builtin_convertvector(rounded, vh));
+            });
+        }
+        interleave_rows(lines, pairs, width, words, CHUNK / 2, (float *)panel + p / 2 * width);
+    }
+}
+
+// Lines are columns: a pair of steps is two rows. `lines` is a constant where it matters.
+INLINE void pair_columns(const intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride,
+                         uint32_t *panel) {
+    static const float zeros[TILE_COLUMNS];
+    for (intptr_t p = 0; p < k; p += 2, x += 2 * stride, panel += width) {
+        const float *second = p + 1 < k ? x + stride : zeros;
+        if (lines == TILE_COLUMNS) {  // too far apart for the processor to guess
+            __builtin_prefetch(x + 16 * stride);
+            __builtin_prefetch(x + 17 * stride);
+        }
+        VECTOR_LOOP(lines, {
+            vu low = bfloat16_bits(load(x + i, lanes)), high = bfloat16_bits(load(second + i, lanes));
+            store_words(panel + i, lanes, low | high << 16);
+        });
+    }
+}
+
+// One panel: the first of `lines`, at most `width`.
+INLINE void pair_panel(bool across, intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride,
                        uint32_t *panel) {
-    float chunk[CHUNK * TILE_COLUMNS];
-    for (intptr_t line = 0; line < lines; line += width) {
-        const float *from = x + line * (across ? 1 : stride);
-        for (intptr_t p = 0; p < k; p += CHUNK) {
-            intptr_t steps = read_chunk(across, lines - line, k, p, 2, width, from, stride, chunk);
-            for (intptr_t s = 0; s < steps; s += 2, panel += width) {
-                const float *first = chunk + s * width, *second = first + width;
-                VECTOR_LOOP(width, {
-                    vu low = bfloat16_bits(load(first + i, lanes)), high = bfloat16_bits(load(second + i, lanes));
-                    store_words(panel + i, lanes, low | high << 16);
-                });
-            }
+    if (!across) {
+        pair_rows(lines, k, width, x, stride, panel);
+    } else if (ragkit_min(lines, width) == TILE_COLUMNS) {
+        pair_columns(TILE_COLUMNS, k, TILE_COLUMNS, x, stride, panel);
+    } else {
+        pair_columns(ragkit_min(lines, width), k, width, x, stride, panel);
+    }
+    for (intptr_t p = 0; lines < width && p < k; p += 2, panel += width) {
+        for (intptr_t line = lines; line < width; line++) panel[line] = 0;
+    }
+}
+
+// All panels of a block, as float_panels makes them.
+static void pack_pairs(bool across, intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride,
+                       uint32_t *panels) {
+    intptr_t steps = across ? 8 : k, height = ragkit_pieces(k, 2) * 2;
+    for (intptr_t p = 0; p < k; p += steps) {
+        const float *from = x + p * (across ? stride : 1);
+        for (intptr_t line = 0; line < lines; line += width) {
+            pair_panel(across, lines - line, ragkit_min(steps, k - p), width, from + line * (across ? 1 : stride),
+                       stride, panels + (line * height + p * width) / 2);
         }
     }
 }

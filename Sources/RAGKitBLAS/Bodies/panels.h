@@ -18,16 +18,37 @@ typedef quad quad_unaligned __attribute__((aligned(4), may_alias));
 INLINE quad load_quad(const float *p) { return *(const quad_unaligned *)p; }
 INLINE void store_quad(float *p, quad x) { *(quad_unaligned *)p = x; }
 
-// Four steps of four lines.
+// The first or the last two elements of each four of a and b, in turn.
+#if LANES == 16
+#define FIRST_OF_FOUR(a, b) \
+    __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
+#define LAST_OF_FOUR(a, b) \
+    __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
+#elif LANES == 8
+#define FIRST_OF_FOUR(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
+#define LAST_OF_FOUR(a, b) __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
+#else
+#define FIRST_OF_FOUR(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define LAST_OF_FOUR(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#endif
+
+// x holds a step of four lines, the step four later, and so on.
+INLINE void store_quads(intptr_t width, vf x, float *panel) {
+    quad quads[LANES / 4];
+    memcpy(quads, &x, sizeof(x));
+    _Pragma("unroll") for (int q = 0; q < LANES / 4; q++) store_quad(panel + 4 * q * width, quads[q]);
+}
+
+// LANES steps of four lines.
 INLINE void interleave_quads(intptr_t width, const float *x, intptr_t stride, float *panel) {
-    quad a = load_quad(x), b = load_quad(x + stride), c = load_quad(x + 2 * stride), d = load_quad(x + 3 * stride);
-    quad ac = __builtin_shufflevector(a, c, 0, 4, 1, 5), bd = __builtin_shufflevector(b, d, 0, 4, 1, 5);
-    store_quad(panel, __builtin_shufflevector(ac, bd, 0, 4, 1, 5));
-    store_quad(panel + width, __builtin_shufflevector(ac, bd, 2, 6, 3, 7));
-    ac = __builtin_shufflevector(a, c, 2, 6, 3, 7);
-    bd = __builtin_shufflevector(b, d, 2, 6, 3, 7);
-    store_quad(panel + 2 * width, __builtin_shufflevector(ac, bd, 0, 4, 1, 5));
-    store_quad(panel + 3 * width, __builtin_shufflevector(ac, bd, 2, 6, 3, 7));
+    vf a = load(x, LANES), b = load(x + stride, LANES), c = load(x + 2 * stride, LANES), d = load(x + 3 * stride, LANES);
+    vf ac = FIRST_OF_FOUR(a, c), bd = FIRST_OF_FOUR(b, d);
+    store_quads(width, FIRST_OF_FOUR(ac, bd), panel);
+    store_quads(width, LAST_OF_FOUR(ac, bd), panel + width);
+    ac = LAST_OF_FOUR(a, c);
+    bd = LAST_OF_FOUR(b, d);
+    store_quads(width, FIRST_OF_FOUR(ac, bd), panel + 2 * width);
+    store_quads(width, LAST_OF_FOUR(ac, bd), panel + 3 * width);
 }
 
 // Four steps of two lines.
@@ -42,22 +63,22 @@ INLINE void interleave_pairs(intptr_t width, const float *x, intptr_t stride, fl
 
 INLINE void interleave_rows(intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride,
                             float *panel) {
-    intptr_t even = k / 4 * 4, line = 0;
-    for (; line + 4 <= lines; line += 4) {
-        for (intptr_t p = 0; p < even; p += 4) {
-            interleave_quads(width, x + line * stride + p, stride, panel + p * width + line);
+    intptr_t line = 0;
+    // Where steps are left at the end, some before them are taken again.
+    for (; k >= LANES && line + 4 <= lines; line += 4) {
+        for (intptr_t p = 0; p < k; p += LANES) {
+            intptr_t step = ragkit_min(p, k - LANES);
+            interleave_quads(width, x + line * stride + step, stride, panel + step * width + line);
         }
     }
-    for (; line + 2 <= lines; line += 2) {
-        for (intptr_t p = 0; p < even; p += 4) {
-            interleave_pairs(width, x + line * stride + p, stride, panel + p * width + line);
+    for (; k >= 4 && line + 2 <= lines; line += 2) {
+        for (intptr_t p = 0; p < k; p += 4) {
+            intptr_t step = ragkit_min(p, k - 4);
+            interleave_pairs(width, x + line * stride + step, stride, panel + step * width + line);
         }
     }
     for (; line < lines; line++) {
-        for (intptr_t p = 0; p < even; p++) panel[p * width + line] = x[line * stride + p];
-    }
-    for (intptr_t p = even; p < k; p++) {
-        for (line = 0; line < lines; line++) panel[p * width + line] = x[line * stride + p];
+        for (intptr_t p = 0; p < k; p++) panel[p * width + line] = x[line * stride + p];
     }
 }
 

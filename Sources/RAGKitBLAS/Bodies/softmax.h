@@ -85,6 +85,9 @@ static void log_softmax_gradient(intptr_t n, const float *y, const float *dy, fl
     VECTOR_LOOP(n, store(dx + i, lanes, load(dy + i, lanes) - exponential(load(y + i, lanes)) * total););
 }
 
-static void attention_gradient(intptr_t n, const float *p, float shift, float *dp) {
-    VECTOR_LOOP(n, store(dp + i, lanes, load(p + i, lanes) * (load(dp + i, lanes) - shift)););
+static void attention_gradient(intptr_t n, const float *p, const float *dropped, float shift, float *dp) {
+    VECTOR_LOOP(n, {
+        vf y = load(dropped + i, lanes) * load(dp + i, lanes) - load(p + i, lanes) * shift;
+        store(dp + i, lanes, y);
+    });
 }

@@ -165,11 +165,16 @@ INLINE float max_lanes(vf x) {
 
 // The 16 bits of a bfloat16: round to nearest even; NaN stays NaN.
 INLINE vu bfloat16_bits(vf x) {
+#if defined(DOT_PRODUCTS)
+    // The processor's conversion makes zeros of subnormals, as its dot products do.
+    return (vu)_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)x));
+#else
     vu b = (vu)x;
     vu rounded = (b + 0x7fff + ((b >> 16) & 1)) >> 16;
     vu quiet = (b >> 16) | 0x40;
     vu nan = (vu)(x != x);
     return (nan & quiet) | (~nan & rounded);
+#endif
 }
 
 // exp: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial for exp(r) (Cephes' coefficients), and 2^n in two factors so that
