@@ -26,15 +26,13 @@ INLINE void pair_rows(intptr_t lines, intptr_t k, intptr_t width, const float *x
 }
 
 // Lines are columns: a pair of steps is two rows. `lines` is a constant where it matters.
-INLINE void pair_columns(const intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride,
-                         uint32_t *panel) {
+INLINE void pair_steps(const intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride,
+                       uint32_t *panel) {
     static const float zeros[TILE_COLUMNS];
     for (intptr_t p = 0; p < k; p += 2, x += 2 * stride, panel += width) {
         const float *second = p + 1 < k ? x + stride : zeros;
-        if (lines == TILE_COLUMNS) {  // too far apart for the processor to guess
-            __builtin_prefetch(x + 16 * stride);
-            __builtin_prefetch(x + 17 * stride);
-        }
+        __builtin_prefetch(x + 16 * stride);  // too far apart for the processor to guess
+        __builtin_prefetch(x + 17 * stride);
         VECTOR_LOOP(lines, {
             vu low = bfloat16_bits(load(x + i, lanes)), high = bfloat16_bits(load(second + i, lanes));
             store_words(panel + i, lanes, low | high << 16);
@@ -42,15 +40,21 @@ INLINE void pair_columns(const intptr_t lines, intptr_t k, intptr_t width, const
     }
 }
 
+INLINE void pair_columns(intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride, uint32_t *panel) {
+    switch (lines) {
+        case TILE_COLUMNS: pair_steps(TILE_COLUMNS, k, TILE_COLUMNS, x, stride, panel); break;
+        case TILE_ROWS: pair_steps(TILE_ROWS, k, width, x, stride, panel); break;
+        default: pair_steps(lines, k, width, x, stride, panel);
+    }
+}
+
 // One panel: the first of `lines`, at most `width`.
 INLINE void pair_panel(bool across, intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride,
                        uint32_t *panel) {
-    if (!across) {
-        pair_rows(lines, k, width, x, stride, panel);
-    } else if (ragkit_min(lines, width) == TILE_COLUMNS) {
-        pair_columns(TILE_COLUMNS, k, TILE_COLUMNS, x, stride, panel);
-    } else {
+    if (across) {
         pair_columns(ragkit_min(lines, width), k, width, x, stride, panel);
+    } else {
+        pair_rows(lines, k, width, x, stride, panel);
     }
     for (intptr_t p = 0; lines < width && p < k; p += 2, panel += width) {
         for (intptr_t line = lines; line < width; line++) panel[line] = 0;

@@ -5,6 +5,8 @@
 // A panel of B: each column's scale, 128 times the sum of its integers, then words of four steps of a column.
 // A panel of A: each row's scale, then the words of its steps as the level multiplies them.
 
+typedef int8_t vb __attribute__((ext_vector_type(LANES)));
+typedef vb vb_unaligned __attribute__((aligned(1), may_alias));
 typedef int16_t vs __attribute__((ext_vector_type(2 * LANES)));
 typedef uint16_t vus __attribute__((ext_vector_type(2 * LANES)));
 
@@ -12,19 +14,26 @@ enum { INT8_COLUMN_HEAD = sizeof(float) + sizeof(int32_t), INT8_ROW_HEAD = sizeo
 
 INLINE vi load_integers(const void *p) { return bits(load(p, LANES)); }
 
-// The largest magnitudes of `width` lines. As integers the bits of magnitudes have their order, NaN above infinity.
-INLINE void find_peaks(bool across, intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride,
-                       float *chunk, float *peaks) {
-    for (intptr_t i = 0; i < width; i++) peaks[i] = 0;
-    for (intptr_t p = 0; p < k; p += CHUNK) {
-        intptr_t steps = read_chunk(across, lines, k, p, 1, width, x, stride, chunk);
-        for (intptr_t s = 0; s < steps; s++) {
-            VECTOR_LOOP(width, {
-                vi peak = bits(load(peaks + i, lanes)), magnitude = bits(absolute(load(chunk + s * width + i, lanes)));
-                vi above = magnitude > peak;
-                store(peaks + i, lanes, from_bits((above & magnitude) | (~above & peak)));
-            });
-        }
+// As integers the bits of magnitudes have their order, NaN above infinity.
+INLINE vi larger_magnitude(vi peak, vf x) { return __builtin_elementwise_max(peak, bits(absolute(x))); }
+
+// The largest magnitudes of `lines` lines that are rows.
+INLINE void peaks_of_rows(intptr_t lines, intptr_t k, const float *x, intptr_t stride, float *peaks) {
+    for (intptr_t line = 0; line < lines; line++, x += stride) {
+        vi peak = 0;
+        VECTOR_LOOP(k, peak = larger_magnitude(peak, load(x + i, lanes)););
+        int32_t largest = __builtin_reduce_max(peak);
+        memcpy(peaks + line, &largest, sizeof(largest));
+    }
+}
+
+// And of lines that are columns.
+INLINE void peaks_of_columns(intptr_t lines, intptr_t k, const float *x, intptr_t stride, float *peaks) {
+    for (intptr_t p = 0; p < k; p++, x += stride) {
+        VECTOR_LOOP(lines, {
+            vi peak = larger_magnitude(bits(load(peaks + i, lanes)), load(x + i, lanes));
+            store(peaks + i, lanes, from_bits(peak));
+        });
     }
 }
 
@@ -48,32 +57,75 @@ INLINE vi quantized(vf x, vf inverse) {
     return (bits(shifted) - bits(magic)) & (inverse != 0.0f);
 }
 
-// The words of four steps of `width` lines at `x`, whose rows lie `width` apart.
-typedef void (*word_function)(intptr_t width, const float *x, const float *inverses, uint32_t *words, int32_t *sums);
+// How a level's panels of A, or all panels of B, hold four steps of a line.
+typedef struct {
+    intptr_t words;  // of four steps
+    bool keeps_sums;
+    // Steps of one line that is a row, `steps` and as many zeros as make them up to a vector; their sum is returned.
+    int32_t (*write_row)(intptr_t steps, const float *x, float inverse, uint32_t *words);
+    // Four steps of `width` lines that are columns at `x`, whose rows lie `width` apart.
+    void (*write_columns)(intptr_t width, const float *x, const float *inverses, uint32_t *words, int32_t *sums);
+} int8_words;
 
-// Panels of `width` lines; their words are `words_per_four` to four steps of a line. Sums are kept where there is room.
-INLINE void pack_int8(word_function write, intptr_t words_per_four, bool keeps_sums, bool across, intptr_t lines,
-                      intptr_t k, intptr_t width, const float *x, intptr_t stride, void *panels) {
-    float chunk[CHUNK * TILE_COLUMNS], peaks[TILE_COLUMNS], inverses[TILE_COLUMNS];
-    uint32_t *panel = panels;
-    for (intptr_t line = 0; line < lines; line += width) {
-        const float *from = x + line * (across ? 1 : stride);
-        find_peaks(across, lines - line, k, width, from, stride, chunk, peaks);
-        find_scales(width, peaks, (float *)panel, inverses);
-        panel += width;
-        int32_t *sums = keeps_sums ? (int32_t *)panel : NULL;
-        if (keeps_sums) {
-            memset(sums, 0, (size_t)width * sizeof(int32_t));
-            panel += width;
+// Lines are rows: each is rounded by itself, then its words are rearranged.
+INLINE void words_of_rows(const int8_words *kind, intptr_t lines, intptr_t k, intptr_t width, const float *x,
+                          intptr_t stride, const float *inverses, int32_t *sums, uint32_t *panel) {
+    static const float zeros[CHUNK];
+    float words[TILE_COLUMNS * CHUNK / 2];
+    const intptr_t length = CHUNK / 4 * kind->words;  // of a row of `words`
+    for (intptr_t p = 0; p < k; p += CHUNK) {
+        intptr_t steps = ragkit_min(CHUNK, k - p), count = ragkit_pieces(steps, 4) * kind->words;
+        for (intptr_t line = 0; line < width; line++) {
+            const float *row = line < lines ? x + line * stride + p : zeros;
+            int32_t sum = kind->write_row(steps, row, inverses[line], (uint32_t *)words + line * length);
+            if (kind->keeps_sums) sums[line] += 128 * sum;
         }
-        for (intptr_t p = 0; p < k; p += CHUNK) {
-            intptr_t steps = read_chunk(across, lines - line, k, p, 4, width, from, stride, chunk);
-            for (intptr_t s = 0; s < steps; s += 4, panel += words_per_four * width) {
-                write(width, chunk + s * width, inverses, panel, sums);
-            }
+        interleave_rows(width, count, width, words, length, (float *)panel);
+        panel += count * width;
+    }
+}
+
+INLINE void words_of_columns(const int8_words *kind, intptr_t lines, intptr_t k, intptr_t width, const float *x,
+                             intptr_t stride, const float *inverses, int32_t *sums, uint32_t *panel) {
+    float chunk[CHUNK * TILE_COLUMNS];
+    for (intptr_t p = 0; p < k; p += CHUNK) {
+        intptr_t steps = read_chunk(true, lines, k, p, 4, width, x, stride, chunk);
+        for (intptr_t s = 0; s < steps; s += 4, panel += kind->words * width) {
+            kind->write_columns(width, chunk + s * width, inverses, panel, sums);
         }
     }
 }
+
+INLINE void pack_int8(const int8_words *kind, bool across, intptr_t lines, intptr_t k, intptr_t width, const float *x,
+                      intptr_t stride, void *panels) {
+    float peaks[TILE_COLUMNS], inverses[TILE_COLUMNS];
+    uint32_t *panel = panels;
+    for (intptr_t line = 0; line < lines; line += width) {
+        const float *from = x + line * (across ? 1 : stride);
+        const intptr_t some = ragkit_min(lines - line, width);
+        memset(peaks, 0, sizeof(peaks));
+        (across ? peaks_of_columns : peaks_of_rows)(some, k, from, stride, peaks);
+        find_scales(width, peaks, (float *)panel, inverses);
+        panel += width;
+        int32_t *sums = (int32_t *)panel;
+        if (kind->keeps_sums) {
+            memset(sums, 0, (size_t)width * sizeof(int32_t));
+            panel += width;
+        }
+        (across ? words_of_columns : words_of_rows)(kind, some, k, width, from, stride, inverses, sums, panel);
+        panel += ragkit_pieces(k, 4) * kind->words * width;
+    }
+}
+
+// Runs the statements, which write LANES steps of a row as the integers `q`.
+#define ROW_OF_INTEGERS(...)                                                              \
+    vi sum = 0;                                                                           \
+    for (intptr_t i = 0; i < steps; i += LANES) {                                         \
+        vi q = quantized(load(x + i, ragkit_min(LANES, steps - i)), splat(inverse));      \
+        sum += q;                                                                         \
+        __VA_ARGS__                                                                       \
+    }                                                                                     \
+    return __builtin_reduce_add(sum);
 
 // Four steps of some lines, as integers.
 typedef struct {
@@ -92,7 +144,7 @@ INLINE four_steps quantized_steps(intptr_t width, const float *x, const float *i
 
 INLINE vi four_bytes(four_steps s) { return (s.a & 0xff) | (s.b & 0xff) << 8 | (s.c & 0xff) << 16 | s.d << 24; }
 
-INLINE void column_words(intptr_t width, const float *x, const float *inverses, uint32_t *words, int32_t *sums) {
+INLINE void columns_of_b(intptr_t width, const float *x, const float *inverses, uint32_t *words, int32_t *sums) {
     VECTOR_LOOP(width, {
         four_steps s = quantized_steps(width, x + i, inverses + i, lanes);
         store((float *)words + i, lanes, from_bits(four_bytes(s)));
@@ -101,8 +153,15 @@ INLINE void column_words(intptr_t width, const float *x, const float *inverses, 
     });
 }
 
+INLINE void store_bytes(uint32_t *words, vi x) { *(vb_unaligned *)words = __builtin_convertvector(x, vb); }
+
+INLINE int32_t row_of_b(intptr_t steps, const float *x, float inverse, uint32_t *words) {
+    ROW_OF_INTEGERS(store_bytes(words + i / 4, q);)
+}
+
 static void pack_int8_columns(bool across, intptr_t columns, intptr_t k, const float *b, intptr_t ldb, void *panels) {
-    pack_int8(column_words, 1, true, across, columns, k, TILE_COLUMNS, b, ldb, panels);
+    const int8_words kind = {1, true, row_of_b, columns_of_b};
+    pack_int8(&kind, across, columns, k, TILE_COLUMNS, b, ldb, panels);
 }
 
 #if defined(DOT_PRODUCTS)
@@ -111,7 +170,11 @@ static void pack_int8_columns(bool across, intptr_t columns, intptr_t k, const f
 
 enum { INT8_ROW_WORDS = 1 };
 
-INLINE void row_words(intptr_t width, const float *x, const float *inverses, uint32_t *words, int32_t *sums) {
+INLINE int32_t row_of_a(intptr_t steps, const float *x, float inverse, uint32_t *words) {
+    ROW_OF_INTEGERS(store_bytes(words + i / 4, q ^ 0x80);)
+}
+
+INLINE void columns_of_a(intptr_t width, const float *x, const float *inverses, uint32_t *words, int32_t *sums) {
     (void)sums;
     VECTOR_LOOP(width, {
         four_steps s = quantized_steps(width, x + i, inverses + i, lanes);
@@ -137,7 +200,22 @@ INLINE vi true_sum(vi sum, const int32_t *offsets) { return sum - load_integers(
 
 enum { INT8_ROW_WORDS = 2 };
 
-INLINE void row_words(intptr_t width, const float *x, const float *inverses, uint32_t *words, int32_t *sums) {
+INLINE vh second_before_third(vh x) {
+#if LANES == 16
+    return __builtin_shufflevector(x, x, 0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
+#elif LANES == 8
+    return __builtin_shufflevector(x, x, 0, 2, 1, 3, 4, 6, 5, 7);
+#else
+    return __builtin_shufflevector(x, x, 0, 2, 1, 3);
+#endif
+}
+
+INLINE int32_t row_of_a(intptr_t steps, const float *x, float inverse, uint32_t *words) {
+    ROW_OF_INTEGERS(store_halves((uint16_t *)(words + i / 2), LANES,
+                                 second_before_third(__builtin_convertvector(q, vh)));)
+}
+
+INLINE void columns_of_a(intptr_t width, const float *x, const float *inverses, uint32_t *words, int32_t *sums) {
     (void)sums;
     VECTOR_LOOP(width, {
         four_steps s = quantized_steps(width, x + i, inverses + i, lanes);
@@ -186,7 +264,8 @@ INLINE vi true_sum(vi sum, const int32_t *offsets) {
 
 static void pack_int8_rows(bool across, intptr_t rows, intptr_t k, intptr_t height, const float *a, intptr_t lda,
                            void *panels) {
-    pack_int8(row_words, INT8_ROW_WORDS, false, across, rows, k, height, a, lda, panels);
+    const int8_words kind = {INT8_ROW_WORDS, false, row_of_a, columns_of_a};
+    pack_int8(&kind, across, rows, k, height, a, lda, panels);
 }
 
 INLINE void int8_tile(const int height, intptr_t k, const void *a, const void *b, ahead ahead, vf sums[][2]) {

@@ -87,7 +87,7 @@ INLINE void copy_steps(const intptr_t lines, intptr_t k, intptr_t width, const f
                        float *panel) {
     for (intptr_t p = 0; p < k; p++, x += stride, panel += width) {
         intptr_t line = 0;
-        if (lines == TILE_COLUMNS) __builtin_prefetch(x + 16 * stride);  // too far apart for the processor to guess
+        __builtin_prefetch(x + 16 * stride);  // too far apart for the processor to guess
         for (; line + LANES <= lines; line += LANES) store(panel + line, LANES, load(x + line, LANES));
         for (; line + 4 <= lines; line += 4) store_quad(panel + line, load_quad(x + line));
         for (; line + 2 <= lines; line += 2) memcpy(panel + line, x + line, 2 * sizeof(float));
