@@ -57,14 +57,38 @@ INLINE vi quantized(vf x, vf inverse) {
     return (bits(shifted) - bits(magic)) & (inverse != 0.0f);
 }
 
+// Four steps of lines that are columns, as integers.
+typedef struct {
+    vi a, b, c, d;
+} four_steps;
+
+INLINE four_steps quantized_steps(intptr_t width, const float *x, const float *inverses, intptr_t lanes) {
+    vf inverse = load(inverses, lanes);
+    return (four_steps){
+        quantized(load(x, lanes), inverse),
+        quantized(load(x + width, lanes), inverse),
+        quantized(load(x + 2 * width, lanes), inverse),
+        quantized(load(x + 3 * width, lanes), inverse),
+    };
+}
+
+// The words of TILE_COLUMNS columns at `x`.
+INLINE void four_steps_of_columns(const float *x, const float *inverses, uint32_t *words, int32_t *sums) {
+    VECTOR_LOOP(TILE_COLUMNS, {
+        four_steps s = quantized_steps(TILE_COLUMNS, x + i, inverses + i, lanes);
+        vi bytes = (s.a & 0xff) | (s.b & 0xff) << 8 | (s.c & 0xff) << 16 | s.d << 24;
+        store((float *)words + i, lanes, from_bits(bytes));
+        vi sum = bits(load((const float *)sums + i, lanes)) + (s.a + s.b + s.c + s.d) * 128;
+        store((float *)sums + i, lanes, from_bits(sum));
+    });
+}
+
 // How a level's panels of A, or all panels of B, hold four steps of a line.
 typedef struct {
     intptr_t words;  // of four steps
     bool keeps_sums;
     // Steps of one line that is a row, `steps` and as many zeros as make them up to a vector; their sum is returned.
     int32_t (*write_row)(intptr_t steps, const float *x, float inverse, uint32_t *words);
-    // Four steps of `width` lines that are columns at `x`, whose rows lie `width` apart.
-    void (*write_columns)(intptr_t width, const float *x, const float *inverses, uint32_t *words, int32_t *sums);
 } int8_words;
 
 // Lines are rows: each is rounded by itself, then its words are rearranged.
@@ -85,13 +109,14 @@ INLINE void words_of_rows(const int8_words *kind, intptr_t lines, intptr_t k, in
     }
 }
 
-INLINE void words_of_columns(const int8_words *kind, intptr_t lines, intptr_t k, intptr_t width, const float *x,
-                             intptr_t stride, const float *inverses, int32_t *sums, uint32_t *panel) {
+// Lines are columns, which only B's can be.
+INLINE void words_of_columns(intptr_t lines, intptr_t k, const float *x, intptr_t stride, const float *inverses,
+                             int32_t *sums, uint32_t *panel) {
     float chunk[CHUNK * TILE_COLUMNS];
     for (intptr_t p = 0; p < k; p += CHUNK) {
-        intptr_t steps = read_chunk(true, lines, k, p, 4, width, x, stride, chunk);
-        for (intptr_t s = 0; s < steps; s += 4, panel += kind->words * width) {
-            kind->write_columns(width, chunk + s * width, inverses, panel, sums);
+        intptr_t steps = read_chunk(true, lines, k, p, 4, TILE_COLUMNS, x, stride, chunk);
+        for (intptr_t s = 0; s < steps; s += 4, panel += TILE_COLUMNS) {
+            four_steps_of_columns(chunk + s * TILE_COLUMNS, inverses, panel, sums);
         }
     }
 }
@@ -112,7 +137,11 @@ INLINE void pack_int8(const int8_words *kind, bool across, intptr_t lines, intpt
             memset(sums, 0, (size_t)width * sizeof(int32_t));
             panel += width;
         }
-        (across ? words_of_columns : words_of_rows)(kind, some, k, width, from, stride, inverses, sums, panel);
+        if (across) {
+            words_of_columns(some, k, from, stride, inverses, sums, panel);
+        } else {
+            words_of_rows(kind, some, k, width, from, stride, inverses, sums, panel);
+        }
         panel += ragkit_pieces(k, 4) * kind->words * width;
     }
 }
@@ -127,32 +156,6 @@ INLINE void pack_int8(const int8_words *kind, bool across, intptr_t lines, intpt
     }                                                                                     \
     return __builtin_reduce_add(sum);
 
-// Four steps of some lines, as integers.
-typedef struct {
-    vi a, b, c, d;
-} four_steps;
-
-INLINE four_steps quantized_steps(intptr_t width, const float *x, const float *inverses, intptr_t lanes) {
-    vf inverse = load(inverses, lanes);
-    return (four_steps){
-        quantized(load(x, lanes), inverse),
-        quantized(load(x + width, lanes), inverse),
-        quantized(load(x + 2 * width, lanes), inverse),
-        quantized(load(x + 3 * width, lanes), inverse),
-    };
-}
-
-INLINE vi four_bytes(four_steps s) { return (s.a & 0xff) | (s.b & 0xff) << 8 | (s.c & 0xff) << 16 | s.d << 24; }
-
-INLINE void columns_of_b(intptr_t width, const float *x, const float *inverses, uint32_t *words, int32_t *sums) {
-    VECTOR_LOOP(width, {
-        four_steps s = quantized_steps(width, x + i, inverses + i, lanes);
-        store((float *)words + i, lanes, from_bits(four_bytes(s)));
-        vi sum = bits(load((const float *)sums + i, lanes)) + (s.a + s.b + s.c + s.d) * 128;
-        store((float *)sums + i, lanes, from_bits(sum));
-    });
-}
-
 INLINE void store_bytes(uint32_t *words, vi x) { *(vb_unaligned *)words = __builtin_convertvector(x, vb); }
 
 INLINE int32_t row_of_b(intptr_t steps, const float *x, float inverse, uint32_t *words) {
@@ -160,7 +163,7 @@ INLINE int32_t row_of_b(intptr_t steps, const float *x, float inverse, uint32_t 
 }
 
 static void pack_int8_columns(bool across, intptr_t columns, intptr_t k, const float *b, intptr_t ldb, void *panels) {
-    const int8_words kind = {1, true, row_of_b, columns_of_b};
+    const int8_words kind = {1, true, row_of_b};
     pack_int8(&kind, across, columns, k, TILE_COLUMNS, b, ldb, panels);
 }
 
@@ -172,14 +175,6 @@ enum { INT8_ROW_WORDS = 1 };
 
 INLINE int32_t row_of_a(intptr_t steps, const float *x, float inverse, uint32_t *words) {
     ROW_OF_INTEGERS(store_bytes(words + i / 4, q ^ 0x80);)
-}
-
-INLINE void columns_of_a(intptr_t width, const float *x, const float *inverses, uint32_t *words, int32_t *sums) {
-    (void)sums;
-    VECTOR_LOOP(width, {
-        four_steps s = quantized_steps(width, x + i, inverses + i, lanes);
-        store((float *)words + i, lanes, from_bits(four_bytes(s) ^ (int32_t)0x80808080));
-    });
 }
 
 INLINE void add_four_steps(const int height, const uint32_t *rows, const uint32_t *columns, vi sums[][2]) {
@@ -213,15 +208,6 @@ INLINE vh second_before_third(vh x) {
 INLINE int32_t row_of_a(intptr_t steps, const float *x, float inverse, uint32_t *words) {
     ROW_OF_INTEGERS(store_halves((uint16_t *)(words + i / 2), LANES,
                                  second_before_third(__builtin_convertvector(q, vh)));)
-}
-
-INLINE void columns_of_a(intptr_t width, const float *x, const float *inverses, uint32_t *words, int32_t *sums) {
-    (void)sums;
-    VECTOR_LOOP(width, {
-        four_steps s = quantized_steps(width, x + i, inverses + i, lanes);
-        store((float *)words + i, lanes, from_bits((s.a & 0xffff) | s.c << 16));
-        store((float *)words + width + i, lanes, from_bits((s.b & 0xffff) | s.d << 16));
-    });
 }
 
 // sum + the products of both 16-bit halves
@@ -262,10 +248,12 @@ INLINE vi true_sum(vi sum, const int32_t *offsets) {
 
 #endif
 
+// A is never transposed: its products are those of packs.
 static void pack_int8_rows(bool across, intptr_t rows, intptr_t k, intptr_t height, const float *a, intptr_t lda,
                            void *panels) {
-    const int8_words kind = {INT8_ROW_WORDS, false, row_of_a, columns_of_a};
-    pack_int8(&kind, across, rows, k, height, a, lda, panels);
+    (void)across;
+    const int8_words kind = {INT8_ROW_WORDS, false, row_of_a};
+    pack_int8(&kind, false, rows, k, height, a, lda, panels);
 }
 
 INLINE void int8_tile(const int height, intptr_t k, const void *a, const void *b, ahead ahead, vf sums[][2]) {
