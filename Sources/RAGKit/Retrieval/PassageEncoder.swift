@@ -85,9 +85,10 @@ extension TextEncoder {
     ) throws -> Tensor {
         let batches = EncodingBatches(of: tokens, tokensPerBatch: tokensPerBatch)
         let vectors = batches.emptyVectors(of: self)
+        var done = 0
         for number in 0..<batches.count {
-            batches.encode(number, with: self, into: vectors)
-            try progress(batches.end(of: number))
+            done += batches.encode(number, with: self, into: vectors)
+            try progress(done)
         }
         return vectors
     }
@@ -115,9 +116,6 @@ struct EncodingBatches: Sendable {
 
     var count: Int { ranges.count }
 
-    /// How many sequences batches up to this one have.
-    func end(of number: Int) -> Int { ranges[number].upperBound }
-
     /// `[sequences, dimension]`, to be filled by `encode`.
     func emptyVectors(of encoder: any TextEncoder) -> Tensor {
         Tensor(shape: [tokens.count, encoder.dimension]) { _ in }
@@ -128,7 +126,6 @@ struct EncodingBatches: Sendable {
     /// - Parameter vectors: `[sequences, dimension]`, where its rows are written; several threads may
     ///   write those of different batches.
     /// - Returns: how many sequences the batch has.
-    @discardableResult
     func encode(_ number: Int, with encoder: any TextEncoder, into vectors: Tensor) -> Int {
         let members = order[ranges[number]]
         let rows = ForwardContext.$current.withValue(.inference) {

@@ -60,8 +60,8 @@ public final class IndexRefresher {
     /// The last step whose encoder was taken.
     private var lastStep: Int?
     private var background: BackgroundRefresh?
-    /// Has the threads of refreshes in the background.
-    var backgroundExecutor = OwnThreadExecutor.refresh
+    /// Has the threads of refreshes in the background, which start with the first of them.
+    lazy var backgroundExecutor = OwnThreadExecutor.refresh
 
     /// - Parameters:
     ///   - retriever: whose index is replaced; must be a `RefreshableRetriever` unless the schedule

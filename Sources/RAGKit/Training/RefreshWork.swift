@@ -47,7 +47,7 @@ struct BackgroundRefresh {
 /// `@unchecked Sendable`: the encoder is a copy that nobody else holds, whose values nobody changes.
 struct RefreshWork: @unchecked Sendable {
     let step: Int
-    let encoder: any TextEncoder
+    var encoder: any TextEncoder
     let tokenizer: any Tokenizer
     let retriever: any RefreshableRetriever
     let store: IndexVersionStore?
@@ -103,9 +103,9 @@ struct RefreshWork: @unchecked Sendable {
 
     /// The same with an encoder of its own: a module may keep something while it runs.
     private func copy() -> RefreshWork {
-        RefreshWork(
-            step: step, encoder: encoder.snapshot(), tokenizer: tokenizer, retriever: retriever,
-            store: store)
+        var copy = self
+        copy.encoder = encoder.snapshot()
+        return copy
     }
 
     private func index(of vectors: Tensor, since start: Date) throws -> MadeIndex {

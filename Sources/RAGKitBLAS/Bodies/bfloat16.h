@@ -4,10 +4,8 @@
 // VDPBF16PS takes such pairs from A too. It adds the second product, then the first, and treats subnormal operands and
 // results as zeros, which the other levels do not; else they add the same rounded operands in the same order.
 
-INLINE void store_words(uint32_t *p, intptr_t lanes, vu x) { store((float *)p, lanes, (vf)x); }
-
 // Lines are rows: pairs of steps lie side by side, so a row is rounded first and its words are rearranged then.
-INLINE void pair_rows(intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride, uint32_t *panel) {
+INLINE void pair_rows(intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride, float *panel) {
     float words[TILE_COLUMNS * CHUNK / 2];
     fetch_rows(ragkit_min(lines - width, width), k, x + width * stride, stride);  // of the next panel
     lines = ragkit_min(lines, width);
@@ -21,13 +19,13 @@ INLINE void pair_rows(intptr_t lines, intptr_t k, intptr_t width, const float *x
                 store_halves((uint16_t *)row + i, lanes, __builtin_convertvector(rounded, vh));
             });
         }
-        interleave_rows(lines, pairs, width, words, CHUNK / 2, (float *)panel + p / 2 * width);
+        interleave_rows(lines, pairs, width, words, CHUNK / 2, panel + p / 2 * width);
     }
 }
 
 // Lines are columns: a pair of steps is two rows. `lines` is a constant where it matters.
 INLINE void pair_steps(const intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride,
-                       uint32_t *panel) {
+                       float *panel) {
     static const float zeros[TILE_COLUMNS];
     for (intptr_t p = 0; p < k; p += 2, x += 2 * stride, panel += width) {
         const float *second = p + 1 < k ? x + stride : zeros;
@@ -35,12 +33,12 @@ INLINE void pair_steps(const intptr_t lines, intptr_t k, intptr_t width, const f
         __builtin_prefetch(x + 17 * stride);
         VECTOR_LOOP(lines, {
             vu low = bfloat16_bits(load(x + i, lanes)), high = bfloat16_bits(load(second + i, lanes));
-            store_words(panel + i, lanes, low | high << 16);
+            store(panel + i, lanes, (vf)(low | high << 16));
         });
     }
 }
 
-INLINE void pair_columns(intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride, uint32_t *panel) {
+INLINE void pair_columns(intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride, float *panel) {
     switch (lines) {
         case TILE_COLUMNS: pair_steps(TILE_COLUMNS, k, TILE_COLUMNS, x, stride, panel); break;
         case TILE_ROWS: pair_steps(TILE_ROWS, k, width, x, stride, panel); break;
@@ -48,30 +46,19 @@ INLINE void pair_columns(intptr_t lines, intptr_t k, intptr_t width, const float
     }
 }
 
-// One panel: the first of `lines`, at most `width`.
 INLINE void pair_panel(bool across, intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride,
-                       uint32_t *panel) {
+                       float *panel) {
     if (across) {
         pair_columns(ragkit_min(lines, width), k, width, x, stride, panel);
     } else {
         pair_rows(lines, k, width, x, stride, panel);
     }
-    for (intptr_t p = 0; lines < width && p < k; p += 2, panel += width) {
-        for (intptr_t line = lines; line < width; line++) panel[line] = 0;
-    }
+    clear_lines(lines, ragkit_pieces(k, 2), width, panel);
 }
 
-// All panels of a block, as float_panels makes them.
 static void pack_pairs(bool across, intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride,
-                       uint32_t *panels) {
-    intptr_t steps = across ? 8 : k, height = ragkit_pieces(k, 2) * 2;
-    for (intptr_t p = 0; p < k; p += steps) {
-        const float *from = x + p * (across ? stride : 1);
-        for (intptr_t line = 0; line < lines; line += width) {
-            pair_panel(across, lines - line, ragkit_min(steps, k - p), width, from + line * (across ? 1 : stride),
-                       stride, panels + (line * height + p * width) / 2);
-        }
-    }
+                       float *panels) {
+    all_panels(pair_panel, 2, across, lines, k, width, x, stride, panels);
 }
 
 static void pack_bfloat16_columns(bool across, intptr_t columns, intptr_t k, const float *b, intptr_t ldb,

@@ -3,11 +3,11 @@
 #if LANES > 4
 static void pack_float_rows(bool across, intptr_t rows, intptr_t k, intptr_t height, const float *a, intptr_t lda,
                             void *panels) {
-    float_panels(across, rows, k, height, a, lda, panels);
+    all_panels(float_panel, 1, across, rows, k, height, a, lda, panels);
 }
 
 static void pack_float_columns(bool across, intptr_t columns, intptr_t k, const float *b, intptr_t ldb, void *panels) {
-    float_panels(across, columns, k, TILE_COLUMNS, b, ldb, panels);
+    all_panels(float_panel, 1, across, columns, k, TILE_COLUMNS, b, ldb, panels);
 }
 #endif
 

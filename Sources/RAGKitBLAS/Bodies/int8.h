@@ -57,28 +57,17 @@ INLINE vi quantized(vf x, vf inverse) {
     return (bits(shifted) - bits(magic)) & (inverse != 0.0f);
 }
 
-// Four steps of lines that are columns, as integers.
-typedef struct {
-    vi a, b, c, d;
-} four_steps;
-
-INLINE four_steps quantized_steps(intptr_t width, const float *x, const float *inverses, intptr_t lanes) {
-    vf inverse = load(inverses, lanes);
-    return (four_steps){
-        quantized(load(x, lanes), inverse),
-        quantized(load(x + width, lanes), inverse),
-        quantized(load(x + 2 * width, lanes), inverse),
-        quantized(load(x + 3 * width, lanes), inverse),
-    };
-}
-
-// The words of TILE_COLUMNS columns at `x`.
+// The words of four steps of TILE_COLUMNS columns at `x`.
 INLINE void four_steps_of_columns(const float *x, const float *inverses, uint32_t *words, int32_t *sums) {
     VECTOR_LOOP(TILE_COLUMNS, {
-        four_steps s = quantized_steps(TILE_COLUMNS, x + i, inverses + i, lanes);
-        vi bytes = (s.a & 0xff) | (s.b & 0xff) << 8 | (s.c & 0xff) << 16 | s.d << 24;
-        store((float *)words + i, lanes, from_bits(bytes));
-        vi sum = bits(load((const float *)sums + i, lanes)) + (s.a + s.b + s.c + s.d) * 128;
+        vf inverse = load(inverses + i, lanes);
+        vi a = quantized(load(x + i, lanes), inverse);
+        vi b = quantized(load(x + TILE_COLUMNS + i, lanes), inverse);
+        vi c = quantized(load(x + 2 * TILE_COLUMNS + i, lanes), inverse);
+        vi d = quantized(load(x + 3 * TILE_COLUMNS + i, lanes), inverse);
+        vi word = (a & 0xff) | (b & 0xff) << 8 | (c & 0xff) << 16 | d << 24;
+        store((float *)words + i, lanes, from_bits(word));
+        vi sum = bits(load((const float *)sums + i, lanes)) + (a + b + c + d) * 128;
         store((float *)sums + i, lanes, from_bits(sum));
     });
 }

@@ -111,6 +111,13 @@ INLINE void fetch_rows(intptr_t lines, intptr_t k, const float *x, intptr_t stri
     }
 }
 
+// Zeros for the lines that a panel of `width` is short of.
+INLINE void clear_lines(intptr_t lines, intptr_t words, intptr_t width, float *panel) {
+    for (intptr_t word = 0; lines < width && word < words; word++) {
+        for (intptr_t line = lines; line < width; line++) panel[word * width + line] = 0;
+    }
+}
+
 // One panel: the first of `lines`, at most `width`.
 INLINE void float_panel(bool across, intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride,
                         float *panel) {
@@ -120,20 +127,22 @@ INLINE void float_panel(bool across, intptr_t lines, intptr_t k, intptr_t width,
         fetch_rows(ragkit_min(lines - width, width), k, x + width * stride, stride);  // of the next panel
         interleave_rows(ragkit_min(lines, width), k, width, x, stride, panel);
     }
-    for (intptr_t p = 0; lines < width && p < k; p++) {
-        for (intptr_t line = lines; line < width; line++) panel[p * width + line] = 0;
-    }
+    clear_lines(lines, k, width, panel);
 }
 
-// All panels of a block. Columns are taken a few steps of every panel at a time: a step's elements lie together.
-INLINE void float_panels(bool across, intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride,
-                         float *panels) {
-    intptr_t steps = across ? 8 : k;
+typedef void (*panel_function)(bool across, intptr_t lines, intptr_t k, intptr_t width, const float *x, intptr_t stride,
+                               float *panel);
+
+// All panels of a block, whose words hold `together` steps of a line. Columns are taken a few steps of every panel at a
+// time: a step's elements lie together.
+INLINE void all_panels(panel_function write, intptr_t together, bool across, intptr_t lines, intptr_t k, intptr_t width,
+                       const float *x, intptr_t stride, float *panels) {
+    intptr_t steps = across ? 8 : k, words = ragkit_pieces(k, together);
     for (intptr_t p = 0; p < k; p += steps) {
         const float *from = x + p * (across ? stride : 1);
         for (intptr_t line = 0; line < lines; line += width) {
-            float_panel(across, lines - line, ragkit_min(steps, k - p), width, from + line * (across ? 1 : stride),
-                        stride, panels + line * k + p * width);
+            write(across, lines - line, ragkit_min(steps, k - p), width, from + line * (across ? 1 : stride), stride,
+                  panels + line * words + p / together * width);
         }
     }
 }
