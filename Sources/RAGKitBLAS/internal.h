@@ -125,13 +125,16 @@ const ragkit_kernel_table *ragkit_kernels(void);
 /// Makes the calling thread, a worker, compute at the level of the thread whose job it has.
 void ragkit_follow_instruction_level(int level);
 
-enum { RAGKIT_FORMATS = 3 };
+enum {
+    RAGKIT_FORMATS = 3,
+    RAGKIT_INT8_STEPS = 768,  // of k that share scales, at most
+};
 
 /// How products in one number format are made: rows of A and columns of B become panels (Bodies/panels.h), whose products
 /// are summed in registers (Bodies/tiles.h).
 typedef struct {
     intptr_t depth;                     // zeros make k up to a multiple of it
-    bool whole;                         // a sum takes all of k at once; else C adds up blocks of k
+    intptr_t most_steps;                // of k in a block at every level; 0: as many as the caches like
     intptr_t row_head, row_step;        // bytes of a row in a panel of A: once, and for each step of k
     intptr_t column_head, column_step;  // and of a column in a panel of B
     // Panels of `height` rows, and of tile_columns columns. In memory they are rows of the matrix, or lie across its rows.

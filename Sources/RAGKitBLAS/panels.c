@@ -20,8 +20,8 @@ static intptr_t even_block(intptr_t n, intptr_t most, intptr_t multiple) {
 }
 
 static intptr_t block_depth(const ragkit_product_kernels *kernels, const ragkit_format *format, intptr_t k) {
-    if (format->whole) return round_up(k, format->depth);
-    return even_block(k, ragkit_min(DEPTH, PANEL_BYTES / (kernels->tile_columns * format->column_step)), 8);
+    intptr_t fitting = ragkit_min(DEPTH, PANEL_BYTES / (kernels->tile_columns * format->column_step));
+    return even_block(k, format->most_steps ? format->most_steps : fitting, 8);
 }
 
 static intptr_t panel_bytes(const ragkit_product_kernels *kernels, const ragkit_format *format, intptr_t depth) {
@@ -29,9 +29,10 @@ static intptr_t panel_bytes(const ragkit_product_kernels *kernels, const ragkit_
 }
 
 // Packed, B is block after block of k, a block is panel after panel: products read it front to back.
-static intptr_t block_offset(const ragkit_product_kernels *kernels, const ragkit_format *format, intptr_t n,
-                             intptr_t p) {
-    return round_up(n, kernels->tile_columns) * p * format->column_step;
+static intptr_t block_offset(const ragkit_product_kernels *kernels, const ragkit_format *format, intptr_t k,
+                             intptr_t n, intptr_t p) {
+    intptr_t column = p / block_depth(kernels, format, k) * format->column_head + p * format->column_step;
+    return round_up(n, kernels->tile_columns) * column;
 }
 
 typedef struct {
@@ -50,7 +51,7 @@ static plan make_plan(const ragkit_product *product, intptr_t rows, intptr_t col
     plan.rows = even_block(rows, ROW_BYTES / row_bytes, kernels->tile_rows);
     plan.columns = even_block(columns, COLUMNS, kernels->tile_columns);
     size_t a_bytes = (size_t)round_up(plan.rows * row_bytes, 64);
-    size_t b_bytes = product->panels ? 0 : (size_t)(plan.columns * plan.depth * format->column_step);
+    size_t b_bytes = product->panels ? 0 : (size_t)(plan.columns / kernels->tile_columns * panel_bytes(kernels, format, plan.depth));
     plan.a = ragkit_panel_scratch(a_bytes + b_bytes);
     plan.b = plan.a + a_bytes;
     return plan;
@@ -67,7 +68,7 @@ static panels columns_block(const plan *plan, const ragkit_product *product, int
     const ragkit_format *format = plan->format;
     intptr_t stride = panel_bytes(plan->kernels, format, depth);
     if (product->panels) {
-        const char *block = product->panels + block_offset(plan->kernels, format, product->n, p);
+        const char *block = product->panels + block_offset(plan->kernels, format, product->k, product->n, p);
         return (panels){block + j / plan->kernels->tile_columns * stride, stride};
     }
     const float *b = product->b + (product->transpose_b ? j * product->ldb + p : p * product->ldb + j);
@@ -119,7 +120,7 @@ size_t ragkit_pack_bytes(int format, intptr_t k, intptr_t n) {
     const size_t column[RAGKIT_FORMATS] = {
         [RAGKIT_FLOAT32] = steps * sizeof(float),
         [RAGKIT_BFLOAT16] = (steps + 1) / 2 * 2 * sizeof(uint16_t),
-        [RAGKIT_INT8] = sizeof(float) + sizeof(int32_t) + (steps + 3) / 4 * 4,
+        [RAGKIT_INT8] = (steps / RAGKIT_INT8_STEPS + 1) * (sizeof(float) + sizeof(int32_t)) + (steps + 3) / 4 * 4,
     };
     return HEADER_BYTES + columns * column[format];
 }
@@ -139,7 +140,7 @@ static void pack_range(void *context, intptr_t begin, intptr_t end) {
     intptr_t j = begin * width, columns = ragkit_min(end * width, all->n) - j;
     for (intptr_t p = 0; p < all->k; p += whole) {
         intptr_t depth = ragkit_min(whole, all->k - p);
-        char *panels = all->panels + block_offset(all->kernels, all->format, all->n, p)
+        char *panels = all->panels + block_offset(all->kernels, all->format, all->k, all->n, p)
             + begin * panel_bytes(all->kernels, all->format, depth);
         const float *b = all->b + (all->transpose_b ? j * all->ldb + p : p * all->ldb + j);
         all->format->pack_columns(!all->transpose_b, columns, depth, b, all->ldb, panels);
@@ -182,7 +183,7 @@ void ragkit_pack(int format, bool transpose_b, intptr_t k, intptr_t n, const flo
 static void pack_steps(const packing *all, intptr_t block, intptr_t depth, intptr_t p, intptr_t steps) {
     intptr_t width = all->kernels->tile_columns;
     intptr_t stride = panel_bytes(all->kernels, all->format, depth);
-    char *panel = all->panels + block_offset(all->kernels, all->format, all->n, block)
+    char *panel = all->panels + block_offset(all->kernels, all->format, all->k, all->n, block)
         + (p - block) * width * all->format->column_step;
     for (intptr_t j = 0; j < all->n; j += width, panel += stride) {
         all->format->pack_columns(true, ragkit_min(width, all->n - j), steps, all->b + p * all->ldb + j, all->ldb, panel);

@@ -8,8 +8,8 @@ public enum Precision: String, Sendable, CaseIterable {
     /// Operands rounded to bfloat16: half the memory to read, and twice the speed on processors that
     /// multiply bfloat16.
     case bfloat16
-    /// Operands rounded to 8-bit integers, weights for each output and inputs for each row: for
-    /// encoding and generating. It has no gradient.
+    /// Operands rounded to 8-bit integers, with scales for each output's weights and each row of
+    /// inputs, anew every 768 of them: for encoding and generating. It has no gradient.
     case int8
 
     fileprivate var format: CInt {

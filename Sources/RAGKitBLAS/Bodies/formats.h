@@ -36,9 +36,9 @@ const ragkit_product_kernels PRODUCT_TABLE = {
         },
         [RAGKIT_INT8] = {
             .depth = 4,
-            .whole = true,
+            .most_steps = RAGKIT_INT8_STEPS,
             .row_head = INT8_ROW_HEAD,
-            .row_step = INT8_ROW_WORDS,
+            .row_step = 1,
             .column_head = INT8_COLUMN_HEAD,
             .column_step = 1,
             .pack_rows = pack_int8_rows,

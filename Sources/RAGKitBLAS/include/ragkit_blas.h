@@ -89,9 +89,10 @@ void ragkit_gemm_batched(intptr_t count, bool transpose_a, bool transpose_b, int
 /// Number formats of a pack; sums are Float32.
 /// BFLOAT16: A and B are rounded to bfloat16 (to nearest even), A on the way. The levels agree to within Float32 rounding,
 /// save that VDPBF16PS takes subnormal operands and results as zeros.
-/// INT8: each column of op(B) (an output's weights, in x · Wᵀ) and each row of A, on the way, is divided by its largest
-/// magnitude / 127 and rounded to an integer; sums of integers are exact and the same at every level. k is at most 131072.
-/// A row or column that holds NaN or infinity becomes NaN, one all below 1e-36 becomes 0.
+/// INT8: of every 768 steps of k at most, each column of op(B) (an output's weights, in x · Wᵀ) and each row of A, on the
+/// way, is divided by its largest magnitude / 127 and rounded to an integer; sums of integers are exact. At the levels avx2
+/// and avx512 a column is divided by the largest sum of two neighbours' magnitudes / 127, since two products are added in
+/// 16 bits there. What holds NaN or infinity becomes NaN, what is all below 1e-36 becomes 0.
 enum { RAGKIT_FLOAT32 = 0, RAGKIT_BFLOAT16 = 1, RAGKIT_INT8 = 2 };
 /// The bytes of a pack of op(B) [k,n].
 size_t ragkit_pack_bytes(int format, intptr_t k, intptr_t n);

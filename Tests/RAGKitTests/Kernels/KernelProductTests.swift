@@ -137,12 +137,12 @@ extension KernelTests {
             return Float(bitPattern: (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff_0000)
         }
 
-        /// The integers of one row or column and their scale.
-        private func quantized(_ x: [Float]) -> (integers: [Double], scale: Double) {
-            let peak = x.map { abs($0) }.max() ?? 0
-            guard peak > 0 else { return (x.map { _ in 0 }, 0) }
-            let integers = x.map { Double(($0 * (127 / peak)).rounded(.toNearestOrEven)) }
-            return (integers, Double(peak / 127))
+        private func operand(_ format: Int32, _ x: [Float], paired: Bool) -> [Double] {
+            switch Int(format) {
+            case Int(RAGKIT_INT8): Int8Operand.values(x, paired: paired)
+            case Int(RAGKIT_BFLOAT16): doubles(x.map(rounded))
+            default: doubles(x)
+            }
         }
 
         @Test func againstTheDefinition() {
@@ -155,20 +155,35 @@ extension KernelTests {
                         (0..<k).map { transposed ? b[j * k + $0] : b[$0 * n + j] }
                     }
                     for format in Self.formats {
-                        let (x, y) = (
-                            rows.map { operand(format, $0) }, columns.map { operand(format, $0) }
-                        )
-                        let expected = (0..<m * n).map { index in
-                            let (r, c) = (x[index / n], y[index % n])
-                            return 1 + r.scale * c.scale
-                                * summed(k) { r.integers[$0] * c.integers[$0] }
-                        }
+                        let x = rows.map { operand(format, $0, paired: false) }
                         atEachLevel { level in
+                            let paired = Int8Operand.isPaired(atLevel: level)
+                            let y = columns.map { operand(format, $0, paired: paired) }
+                            let expected = (0..<m * n).map { index in
+                                1 + summed(k) { x[index / n][$0] * y[index % n][$0] }
+                            }
                             expectClose(
                                 product(format, transposed, m, n, k, a, b), expected,
                                 relative: 1e-5, absolute: 1e-6 * Double(k).squareRoot() + 3e-7,
                                 "level \(level), format \(format), \(transposed) \(m)x\(n)x\(k)")
                         }
+                    }
+                }
+            }
+        }
+
+        /// Where products are added in 16 bits, the largest there can be.
+        @Test func largestPairsDoNotSaturate() {
+            let (m, n, k) = (7, 33, 1000)
+            for sign: Float in [1, -1] {
+                let a = [Float](repeating: 1, count: m * k)
+                // Integers of 127, 63 or 64 by the level's scale, and pairs of 64 are the largest.
+                let b = (0..<n * k).map { $0 % 3 == 0 ? sign * 0.99999 : sign }
+                for transposed in [false, true] {
+                    atEachLevel { level in
+                        let found = product(Int32(RAGKIT_INT8), transposed, m, n, k, a, b)
+                        let expected = [Double](repeating: 1 + Double(sign) * 1000, count: m * n)
+                        expectClose(found, expected, relative: 0.01, absolute: 0, "level \(level)")
                     }
                 }
             }
@@ -204,14 +219,6 @@ extension KernelTests {
             }
         }
 
-        private func operand(_ format: Int32, _ x: [Float]) -> (integers: [Double], scale: Double) {
-            switch Int(format) {
-            case Int(RAGKIT_INT8): quantized(x)
-            case Int(RAGKIT_BFLOAT16): (doubles(x.map(rounded)), 1)
-            default: (doubles(x), 1)
-            }
-        }
-
         @Test func neitherThreadsNorOtherRowsChangeARow() {
             var random = TestRandom(6)
             let (m, n, k) = (37, 300, 650)
@@ -227,14 +234,24 @@ extension KernelTests {
         }
 
         @Test func whatIsNotFiniteShows() {
-            var a = [Float](repeating: 1, count: 3 * 40)
-            let b = [Float](repeating: 2, count: 5 * 40)
-            a[45] = .nan
-            atEachLevel { level in
-                for format in Self.formats {
-                    let c = product(format, true, 3, 5, 40, a, b)
-                    #expect(c[5..<10].allSatisfy { $0.isNaN }, "level \(level), format \(format)")
-                    #expect(!c[0..<5].contains { $0.isNaN } && !c[10..<15].contains { $0.isNaN })
+            let (m, n, k) = (3, 5, 40)
+            var a = [Float](repeating: 1, count: m * k), b = [Float](repeating: 2, count: n * k)
+            a[1 * k + 5] = .nan
+            b[3 * k + 8] = .nan
+            b[4 * k + 9] = .infinity
+            for format in Self.formats {
+                atEachLevel { level in
+                    let c = product(format, true, m, n, k, a, b)
+                    for (i, x) in c.enumerated() {
+                        // int8 has no scale for infinity.
+                        let isNaN =
+                            i / n == 1 || i % n == 3 || i % n == 4 && format == Int32(RAGKIT_INT8)
+                        let isRight =
+                            x.isNaN || (i % n == 4 ? x == .infinity : abs(x - 81) < 1)
+                        #expect(
+                            x.isNaN == isNaN && isRight,
+                            "\(i): \(x), level \(level), format \(format)")
+                    }
                 }
             }
         }
