@@ -9,7 +9,7 @@ typedef struct {
     intptr_t width;
     float alpha, beta;
     const float *a, *b;
-    float *pre, *y;
+    float *y;
 } job;
 
 static void fill_range(void *context, intptr_t begin, intptr_t end) {
@@ -147,28 +147,28 @@ void ragkit_map_gradient(intptr_t n, int function, const float *x, const float *
     ragkit_parallel_ranges(n, cost(function), map_gradient_range, &j);
 }
 
-// The row stays in cache between the sum and the function.
-static void bias_activation_range(void *context, intptr_t begin, intptr_t end) {
-    const job *j = context;
-    for (intptr_t r = begin; r < end; r++) {
-        const float *x = j->a + r * j->width;
-        float *y = j->y + r * j->width;
-        float *pre = j->pre ? j->pre + r * j->width : y;
-        if (j->b) {
-            j->kernels->add(j->width, x, j->b, pre);
-        } else if (j->pre) {
-            memmove(pre, x, (size_t)j->width * sizeof(float));
-        } else {
-            pre = (float *)x;  // read only
-        }
-        j->kernels->map(j->width, j->function, pre, y);
+void ragkit_finish(const ragkit_epilogue *epilogue, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns, float *c,
+                   intptr_t ldc) {
+    const ragkit_kernel_table *kernels = ragkit_kernels();
+    for (intptr_t at = i * ldc + j; rows > 0; rows--, at += ldc) {
+        float *pre = c + at, *y = epilogue->y + at;
+        if (epilogue->bias) kernels->add(columns, pre, epilogue->bias + j, pre);
+        if (y != pre || epilogue->function != RAGKIT_IDENTITY) kernels->map(columns, epilogue->function, pre, y);
     }
 }
 
-void ragkit_bias_activation(intptr_t rows, intptr_t width, int function, const float *x, const float *bias, float *pre,
-                            float *y) {
-    job j = {
-        .kernels = ragkit_kernels(), .function = function, .width = width, .a = x, .b = bias, .pre = pre, .y = y,
-    };
-    ragkit_parallel_ranges(rows, width * cost(function), bias_activation_range, &j);
+typedef struct {
+    const ragkit_epilogue *epilogue;
+    intptr_t columns, ldc;
+    float *c;
+} finishing;
+
+static void finish_range(void *context, intptr_t begin, intptr_t end) {
+    const finishing *j = context;
+    ragkit_finish(j->epilogue, begin, end - begin, 0, j->columns, j->c, j->ldc);
+}
+
+void ragkit_finish_all(const ragkit_epilogue *epilogue, intptr_t rows, intptr_t columns, float *c, intptr_t ldc) {
+    finishing all = {epilogue, columns, ldc, c};
+    ragkit_parallel_ranges(rows, columns * cost(epilogue->function), finish_range, &all);
 }

@@ -155,9 +155,7 @@ static intptr_t pieces_down(const ragkit_product *p, route route, intptr_t count
     return best;
 }
 
-static void multiply_together(const ragkit_product *p) {
-    if (finish_empty(p)) return;
-    route route = choose_route(p);
+static void run_pieces(const ragkit_product *p, route route) {
     intptr_t count = piece_count(p, route);
     if (count <= 1) {
         route(p, 0, p->m, 0, p->n);
@@ -169,6 +167,16 @@ static void multiply_together(const ragkit_product *p) {
     if (down > 1) all.rows = ragkit_pieces(all.rows, ROWS) * ROWS;
     all.columns = ragkit_pieces(all.columns, COLUMNS) * COLUMNS;
     ragkit_parallel(ragkit_pieces(p->m, all.rows) * ragkit_pieces(p->n, all.columns), run_piece, &all);
+}
+
+static void multiply_together(const ragkit_product *p) {
+    bool finished = false;
+    if (!finish_empty(p)) {
+        route route = choose_route(p);
+        run_pieces(p, route);
+        finished = route == ragkit_multiply_panels;
+    }
+    if (p->epilogue && !finished) ragkit_finish_all(p->epilogue, p->m, p->n, p->c, p->ldc);
 }
 
 void ragkit_gemm(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha, const float *a,
@@ -183,6 +191,13 @@ void ragkit_gemm_bfloat16(bool transpose_a, bool transpose_b, intptr_t m, intptr
     ragkit_product product = describe(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
     product.format = RAGKIT_BFLOAT16;
     product.kernels = ragkit_products(ragkit_instruction_level(), RAGKIT_BFLOAT16);
+    multiply_together(&product);
+}
+
+void ragkit_linear(intptr_t rows, intptr_t outputs, intptr_t inputs, const float *x, const float *weight,
+                   const float *bias, int function, float *pre, float *y) {
+    ragkit_product product = describe(false, true, rows, outputs, inputs, 1, x, inputs, weight, inputs, 0, pre, outputs);
+    product.epilogue = &(ragkit_epilogue){bias, function, y};
     multiply_together(&product);
 }
 
@@ -240,6 +255,19 @@ static ragkit_product describe_packed(intptr_t m, float alpha, const float *a, i
 void ragkit_gemm_packed(intptr_t m, float alpha, const float *a, intptr_t lda, const void *pack, float beta, float *c,
                         intptr_t ldc) {
     ragkit_product product = describe_packed(m, alpha, a, lda, pack, beta, c, ldc);
+    multiply_together(&product);
+}
+
+void ragkit_linear_packed(intptr_t rows, const float *x, const void *pack, const float *bias, int function, float *pre,
+                          float *y) {
+    ragkit_product product = ragkit_product_with_pack(pack);
+    product.m = rows;
+    product.alpha = 1;
+    product.a = x;
+    product.lda = product.k;
+    product.c = pre;
+    product.ldc = product.n;
+    product.epilogue = &(ragkit_epilogue){bias, function, y};
     multiply_together(&product);
 }
 

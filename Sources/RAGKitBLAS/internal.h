@@ -164,6 +164,19 @@ extern const ragkit_product_kernels ragkit_avx512_bf16_products;
 /// A level's kernels for products in `format`, or NULL where those are left to the BLAS (Float32 at the portable level).
 const ragkit_product_kernels *ragkit_products(int level, int format);
 
+/// What becomes of a product's elements while they are in cache: C += bias, then y = function(C).
+typedef struct {
+    const float *bias;  // [n], nullable
+    int function;
+    float *y;  // rows as far apart as C's; may be C
+} ragkit_epilogue;
+
+/// Rows i ..< i + rows and columns j ..< j + columns of it, on the calling thread.
+void ragkit_finish(const ragkit_epilogue *epilogue, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns, float *c,
+                   intptr_t ldc);
+/// All of it, by all threads.
+void ragkit_finish_all(const ragkit_epilogue *epilogue, intptr_t rows, intptr_t columns, float *c, intptr_t ldc);
+
 /// C[m,n] = alpha * op(A) * op(B) + beta * C: everything ragkit_gemm is told, and what computes it.
 typedef struct {
     bool transpose_a, transpose_b;
@@ -175,10 +188,11 @@ typedef struct {
     const ragkit_product_kernels *kernels;  // NULL: the BLAS
     int format;                             // of the panels
     const char *panels;                     // nullable: all of B's, made before; then `b` is not read
+    const ragkit_epilogue *epilogue;        // nullable
 } ragkit_product;
 
-/// Rows i ..< i + rows and columns j ..< j + columns of a product by panels, on the calling thread; k >= 1, j a multiple of
-/// tile_columns.
+/// Rows i ..< i + rows and columns j ..< j + columns of a product by panels and its epilogue, on the calling thread;
+/// k >= 1, j a multiple of tile_columns.
 void ragkit_multiply_panels(const ragkit_product *product, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns);
 
 /// A product with the pack's B, k and n; the rest is zeros.

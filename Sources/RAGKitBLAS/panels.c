@@ -9,6 +9,7 @@ enum {
     PANEL_BYTES = 24 << 10, // of one panel of B
     ROW_BYTES = 240 << 10,  // of a block of A
     COLUMNS = 2048,         // of a block of B
+    STRIP_PANELS = 4,       // of B, before the epilogue
 };
 
 static intptr_t round_up(intptr_t n, intptr_t multiple) { return ragkit_pieces(n, multiple) * multiple; }
@@ -76,7 +77,8 @@ static panels columns_block(const plan *plan, const ragkit_product *product, int
     return (panels){plan->b, stride};
 }
 
-// Adds the product over steps p ..< p + depth to rows i ..< i + rows of the columns that `b` holds.
+// Adds the product over steps p ..< p + depth to rows i ..< i + rows of the columns that `b` holds. The last steps are done
+// in strips, which are still in the second cache when the epilogue comes to them.
 static void multiply_rows(const plan *plan, const ragkit_product *product, intptr_t i, intptr_t rows, intptr_t j,
                           intptr_t columns, intptr_t p, intptr_t depth, panels b) {
     const ragkit_format *format = plan->format;
@@ -84,8 +86,16 @@ static void multiply_rows(const plan *plan, const ragkit_product *product, intpt
     intptr_t height = ragkit_pieces(rows, ragkit_pieces(rows, plan->kernels->tile_rows));
     const float *a = product->a + (product->transpose_a ? p * product->lda + i : i * product->lda + p);
     format->pack_rows(product->transpose_a, rows, depth, height, a, product->lda, plan->a);
-    format->multiply(height, rows, columns, round_up(depth, format->depth), plan->a, b.first, b.stride, product->alpha,
-                     p == 0 ? product->beta : 1, product->c + i * product->ldc + j, product->ldc);
+
+    const ragkit_epilogue *epilogue = p + depth == product->k ? product->epilogue : NULL;
+    const intptr_t strip = epilogue ? STRIP_PANELS * plan->kernels->tile_columns : columns;
+    for (intptr_t s = 0; s < columns; s += strip, b.first += STRIP_PANELS * b.stride) {
+        intptr_t width = ragkit_min(strip, columns - s);
+        format->multiply(height, rows, width, round_up(depth, format->depth), plan->a, b.first, b.stride,
+                         product->alpha, p == 0 ? product->beta : 1, product->c + i * product->ldc + j + s,
+                         product->ldc);
+        if (epilogue) ragkit_finish(epilogue, i, rows, j + s, width, product->c, product->ldc);
+    }
 }
 
 void ragkit_multiply_panels(const ragkit_product *product, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns) {

@@ -71,25 +71,23 @@ extension Tensor {
         let (x, b) = (detached, bias?.detached)
         let (rows, outputs) = (shape.rowCount, weight.dim(0))
         let products = WeightProduct(weight)
-        let product = Tensor(shape: shape.dropLast() + [outputs]) { result in
-            products.forward(rows, x.pointer, result)
-        }
-        // The activation's gradient needs what it was applied to; the plain sum may overwrite.
-        let sum = activation == .identity ? product : Tensor(shape: product.shape) { _ in }
-        if activation != .identity || b != nil {
-            ragkit_bias_activation(
-                rows, outputs, activation.kernel, product.pointer, b?.pointer,
-                product.writablePointer, sum.writablePointer)
+        let resultShape = Array(shape.dropLast()) + [outputs]
+        // The activation's gradient needs what it was applied to; else one takes the other's place.
+        let keepsSum = activation != .identity && ForwardContext.current.recordsTape
+        let sum = keepsSum ? Tensor(shape: resultShape) { _ in } : nil
+        let value = Tensor(shape: resultShape) { y in
+            products.linear(
+                rows, x.pointer, bias: b?.pointer, activation, pre: sum?.writablePointer ?? y, y)
         }
         let inputTensors = [self, weight] + (bias.map { [$0] } ?? [])
-        return .record("linear", inputTensors, value: sum) { gradient, sink in
+        return .record("linear", inputTensors, value: value) { gradient, sink in
             let inner =
-                activation == .identity
-                ? gradient
-                : Tensor(shape: gradient.shape) {
-                    ragkit_map_gradient(
-                        gradient.count, activation.kernel, product.pointer, gradient.pointer, $0)
-                }
+                sum.map { sum in
+                    Tensor(shape: gradient.shape) {
+                        ragkit_map_gradient(
+                            gradient.count, activation.kernel, sum.pointer, gradient.pointer, $0)
+                    }
+                } ?? gradient
             sink.accumulate(into: 0) { buffer, accumulate in
                 products.backward(rows, inner.pointer, buffer, accumulate: accumulate)
             }

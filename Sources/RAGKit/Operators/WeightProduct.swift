@@ -44,6 +44,23 @@ struct WeightProduct {
         }
     }
 
+    /// `pre = x · weightᵀ + bias` and `y = activation(pre)`: `[rows, inputs]` → `[rows, outputs]`.
+    ///
+    /// - Parameter pre: may be `y`.
+    func linear(
+        _ rows: Int, _ x: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
+        _ activation: Activation, pre: UnsafeMutablePointer<Float>, _ y: UnsafeMutablePointer<Float>
+    ) {
+        count(rows)
+        if let pack = pack(rows, transposed: true) {
+            ragkit_linear_packed(rows, x, pack.start, bias, activation.kernel, pre, y)
+        } else {
+            ragkit_linear(
+                rows, weight.dim(0), weight.dim(1), x, weight.pointer, bias, activation.kernel, pre,
+                y)
+        }
+    }
+
     /// `dx = alpha · dy · weight`, or that added to `dx`: `[rows, outputs]` → `[rows, inputs]`.
     func backward(
         _ rows: Int, alpha: Float = 1, _ dy: UnsafePointer<Float>,

@@ -114,6 +114,16 @@ void ragkit_gemm_bfloat16(bool transpose_a, bool transpose_b, intptr_t m, intptr
                           const float *a, intptr_t lda, const float *b, intptr_t ldb, float beta, float *c,
                           intptr_t ldc);
 
+// MARK: Linear layers (gemm.c)
+
+/// pre = x · weightᵀ + bias and y = function(pre), part by part while it is in cache: x [rows,inputs], weight
+/// [outputs,inputs], pre and y [rows,outputs]; pre may be y. `bias` [outputs] nullable; functions as of ragkit_map.
+void ragkit_linear(intptr_t rows, intptr_t outputs, intptr_t inputs, const float *x, const float *weight,
+                   const float *bias, int function, float *pre, float *y);
+/// The same with a pack of weightᵀ.
+void ragkit_linear_packed(intptr_t rows, const float *x, const void *pack, const float *bias, int function, float *pre,
+                          float *y);
+
 // MARK: Elementwise (elementwise.c); y may be x
 
 void ragkit_fill(intptr_t n, float value, float *y);
@@ -144,9 +154,6 @@ enum {
 void ragkit_map(intptr_t n, int function, const float *x, float *y);
 /// dx = f'(x) * dy; dx may be dy.
 void ragkit_map_gradient(intptr_t n, int function, const float *x, const float *dy, float *dx);
-/// pre = x + bias (pre nullable; may be x), y = f(pre). `bias` [width] nullable.
-void ragkit_bias_activation(intptr_t rows, intptr_t width, int function, const float *x, const float *bias, float *pre,
-                            float *y);
 
 // MARK: Reductions (reductions.c); sums in Double inside, fixed order
 

@@ -203,24 +203,6 @@ extension KernelTests {
             }
         }
 
-        @Test func biasAndActivation() {
-            atEachLevel { _ in
-                var random = TestRandom(4)
-                for (rows, width) in [(0, 3), (4, 1), (5, 17), (300, 100)] {
-                    let x = random.floats(rows * width), bias = random.floats(width)
-                    let sum = (0..<rows * width).map { Double(x[$0]) + Double(bias[$0 % width]) }
-                    var pre = x, y = [Float](repeating: 0, count: rows * width)
-                    ragkit_bias_activation(rows, width, Int32(RAGKIT_GELU), pre, bias, &pre, &y)
-                    expectClose(pre, sum)
-                    expectClose(y, sum.map { value(RAGKIT_GELU, $0) }, absolute: 3e-7)
-                    ragkit_bias_activation(rows, width, Int32(RAGKIT_RELU), x, bias, nil, &y)
-                    expectClose(y, sum.map { max($0, 0) })
-                    ragkit_bias_activation(rows, width, Int32(RAGKIT_TANH), x, nil, nil, &y)
-                    expectClose(y, x.map { tanh(Double($0)) })
-                }
-            }
-        }
-
         @Test func conversions() {
             atEachLevel { level in
                 let all = (0...UInt16.max).map { $0 }
