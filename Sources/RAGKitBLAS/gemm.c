@@ -260,12 +260,8 @@ void ragkit_gemm_packed(intptr_t m, float alpha, const float *a, intptr_t lda, c
 
 void ragkit_linear_packed(intptr_t rows, const float *x, const void *pack, const float *bias, int function, float *pre,
                           float *y) {
-    ragkit_product product = ragkit_product_with_pack(pack);
-    product.m = rows;
-    product.alpha = 1;
-    product.a = x;
+    ragkit_product product = describe_packed(rows, 1, x, 0, pack, 0, pre, 0);
     product.lda = product.k;
-    product.c = pre;
     product.ldc = product.n;
     product.epilogue = &(ragkit_epilogue){bias, function, y};
     multiply_together(&product);
