@@ -147,13 +147,15 @@ void ragkit_map_gradient(intptr_t n, int function, const float *x, const float *
     ragkit_parallel_ranges(n, cost(function), map_gradient_range, &j);
 }
 
-void ragkit_finish(const ragkit_epilogue *epilogue, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns, float *c,
-                   intptr_t ldc) {
+bool ragkit_has_function(const ragkit_epilogue *epilogue, const float *c) {
+    return epilogue->y != c || epilogue->function != RAGKIT_IDENTITY;
+}
+
+void ragkit_apply_function(const ragkit_epilogue *epilogue, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns,
+                           const float *c, intptr_t ldc) {
     const ragkit_kernel_table *kernels = ragkit_kernels();
     for (intptr_t at = i * ldc + j; rows > 0; rows--, at += ldc) {
-        float *pre = c + at, *y = epilogue->y + at;
-        if (epilogue->bias) kernels->add(columns, pre, epilogue->bias + j, pre);
-        if (y != pre || epilogue->function != RAGKIT_IDENTITY) kernels->map(columns, epilogue->function, pre, y);
+        kernels->map(columns, epilogue->function, c + at, epilogue->y + at);
     }
 }
 
@@ -165,7 +167,12 @@ typedef struct {
 
 static void finish_range(void *context, intptr_t begin, intptr_t end) {
     const finishing *j = context;
-    ragkit_finish(j->epilogue, begin, end - begin, 0, j->columns, j->c, j->ldc);
+    const float *bias = j->epilogue->bias;
+    for (intptr_t i = begin; bias && i < end; i++) {
+        ragkit_kernels()->add(j->columns, j->c + i * j->ldc, bias, j->c + i * j->ldc);
+    }
+    if (!ragkit_has_function(j->epilogue, j->c)) return;
+    ragkit_apply_function(j->epilogue, begin, end - begin, 0, j->columns, j->c, j->ldc);
 }
 
 void ragkit_finish_all(const ragkit_epilogue *epilogue, intptr_t rows, intptr_t columns, float *c, intptr_t ldc) {

@@ -115,6 +115,20 @@ void ragkit_gemm_serial(bool transpose_a, bool transpose_b, intptr_t m, intptr_t
     multiply_alone(&product);
 }
 
+// The same with bfloat16 operands.
+static ragkit_product rounding(ragkit_product product) {
+    product.format = RAGKIT_BFLOAT16;
+    product.kernels = ragkit_products(ragkit_instruction_level(), RAGKIT_BFLOAT16);
+    return product;
+}
+
+void ragkit_gemm_bfloat16_serial(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha,
+                                 const float *a, intptr_t lda, const float *b, intptr_t ldb, float beta, float *c,
+                                 intptr_t ldc) {
+    ragkit_product product = rounding(describe(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc));
+    multiply_alone(&product);
+}
+
 // MARK: Shared by the threads
 
 typedef struct {
@@ -145,28 +159,41 @@ static intptr_t piece_count(const ragkit_product *p, route route) {
     return ragkit_min(threads, worthwhile);
 }
 
-// A grid of pieces with the shortest edges: each packs its own part of A and B. What reads B once keeps all of A's rows.
+// A grid of pieces with the shortest edges: each packs its own part of A and B, and only reads what is packed. What reads B
+// once keeps all of A's rows.
 static intptr_t pieces_down(const ragkit_product *p, route route, intptr_t count) {
+    enum { PACKING = 8 };  // reads of an element that rearranging it costs
+    const intptr_t columns = p->panels ? p->n / PACKING : p->n;
     intptr_t best = 1;
     for (intptr_t down = 1; down <= count && route != by_dots && route != by_sums; down++) {
         if (count % down != 0) continue;
-        if (p->m / down + p->n / (count / down) < p->m / best + p->n / (count / best)) best = down;
+        if (p->m / down + columns / (count / down) < p->m / best + columns / (count / best)) best = down;
     }
     return best;
 }
 
-static void run_pieces(const ragkit_product *p, route route) {
-    intptr_t count = piece_count(p, route);
-    if (count <= 1) {
-        route(p, 0, p->m, 0, p->n);
-        return;
-    }
-    enum { ROWS = 24, COLUMNS = 32 };  // multiples of the kernels' tiles
-    intptr_t down = pieces_down(p, route, count);
+static void run_grid(const ragkit_product *p, route route, intptr_t count, intptr_t down) {
+    enum { COLUMNS = 32 };  // a multiple of the kernels' tiles
     pieces all = {p, route, ragkit_pieces(p->m, down), ragkit_pieces(p->n, count / down)};
-    if (down > 1) all.rows = ragkit_pieces(all.rows, ROWS) * ROWS;
     all.columns = ragkit_pieces(all.columns, COLUMNS) * COLUMNS;
     ragkit_parallel(ragkit_pieces(p->m, all.rows) * ragkit_pieces(p->n, all.columns), run_piece, &all);
+}
+
+static void run_pieces(const ragkit_product *p, route route) {
+    const intptr_t count = piece_count(p, route);
+    const intptr_t down = pieces_down(p, route, count);
+    if (count <= 1) {
+        route(p, 0, p->m, 0, p->n);
+    } else if (down == 1 || route != ragkit_multiply_panels || p->panels) {
+        run_grid(p, route, count, down);
+    } else {  // each of `down` pieces would pack the same columns: they are packed once, together
+        const intptr_t columns = ragkit_shared_columns(p);
+        for (intptr_t j = 0; j < p->n; j += columns) {
+            ragkit_epilogue epilogue;
+            ragkit_product part = ragkit_share_panels(p, j, ragkit_min(columns, p->n - j), &epilogue);
+            run_grid(&part, route, count, pieces_down(&part, route, count));
+        }
+    }
 }
 
 static void multiply_together(const ragkit_product *p) {
@@ -188,9 +215,7 @@ void ragkit_gemm(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, int
 void ragkit_gemm_bfloat16(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha,
                           const float *a, intptr_t lda, const float *b, intptr_t ldb, float beta, float *c,
                           intptr_t ldc) {
-    ragkit_product product = describe(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-    product.format = RAGKIT_BFLOAT16;
-    product.kernels = ragkit_products(ragkit_instruction_level(), RAGKIT_BFLOAT16);
+    ragkit_product product = rounding(describe(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc));
     multiply_together(&product);
 }
 

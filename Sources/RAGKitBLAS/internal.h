@@ -24,6 +24,8 @@ void *ragkit_allocate(size_t bytes);
 void *ragkit_scratch(size_t bytes);
 /// A second one, for the products' panels: who calls a product may have the first in use.
 void *ragkit_panel_scratch(size_t bytes);
+/// And for panels that the calling thread makes with others.
+void *ragkit_shared_panel_scratch(size_t bytes);
 
 typedef void (*ragkit_range_task)(void *context, intptr_t begin, intptr_t end);
 /// Runs `task` over disjoint ranges covering 0 ..< count, where one unit costs as much as `cost` simple elements.
@@ -134,17 +136,17 @@ enum {
 /// are summed in registers (Bodies/tiles.h).
 typedef struct {
     intptr_t depth;                     // zeros make k up to a multiple of it
-    intptr_t most_steps;                // of k in a block at every level; 0: as many as the caches like
+    intptr_t most_steps;                // of k in a block
     intptr_t row_head, row_step;        // bytes of a row in a panel of A: once, and for each step of k
     intptr_t column_head, column_step;  // and of a column in a panel of B
     // Panels of `height` rows, and of tile_columns columns. In memory they are rows of the matrix, or lie across its rows.
     void (*pack_rows)(bool across, intptr_t rows, intptr_t k, intptr_t height, const float *a, intptr_t lda,
                       void *panels);
     void (*pack_columns)(bool across, intptr_t columns, intptr_t k, const float *b, intptr_t ldb, void *panels);
-    // C[rows, columns] = alpha * A * B + beta * C from panels of `height` rows; k as made up, B's panels `b_stride` bytes
-    // apart
+    // C[rows, columns] = alpha * A * B + beta * C + bias[columns] (nullable) from panels of `height` rows; k as made up,
+    // B's panels `b_stride` bytes apart
     void (*multiply)(intptr_t height, intptr_t rows, intptr_t columns, intptr_t k, const void *a, const void *b,
-                     intptr_t b_stride, float alpha, float beta, float *c, intptr_t ldc);
+                     intptr_t b_stride, float alpha, float beta, const float *bias, float *c, intptr_t ldc);
 } ragkit_format;
 
 /// The products of one instruction level.
@@ -164,17 +166,19 @@ extern const ragkit_product_kernels ragkit_avx512_bf16_products;
 /// A level's kernels for products in `format`, or NULL where those are left to the BLAS (Float32 at the portable level).
 const ragkit_product_kernels *ragkit_products(int level, int format);
 
-/// What becomes of a product's elements while they are in cache: C += bias, then y = function(C).
+/// What becomes of a product's elements while they are in registers and in cache: C += bias, then y = function(C).
 typedef struct {
     const float *bias;  // [n], nullable
     int function;
     float *y;  // rows as far apart as C's; may be C
 } ragkit_epilogue;
 
-/// Rows i ..< i + rows and columns j ..< j + columns of it, on the calling thread.
-void ragkit_finish(const ragkit_epilogue *epilogue, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns, float *c,
-                   intptr_t ldc);
-/// All of it, by all threads.
+/// True if y is not C.
+bool ragkit_has_function(const ragkit_epilogue *epilogue, const float *c);
+/// y = function(C) for rows i ..< i + rows and columns j ..< j + columns, on the calling thread.
+void ragkit_apply_function(const ragkit_epilogue *epilogue, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns,
+                           const float *c, intptr_t ldc);
+/// The bias and the function of all elements, by all threads.
 void ragkit_finish_all(const ragkit_epilogue *epilogue, intptr_t rows, intptr_t columns, float *c, intptr_t ldc);
 
 /// C[m,n] = alpha * op(A) * op(B) + beta * C: everything ragkit_gemm is told, and what computes it.
@@ -194,6 +198,13 @@ typedef struct {
 /// Rows i ..< i + rows and columns j ..< j + columns of a product by panels and its epilogue, on the calling thread;
 /// k >= 1, j a multiple of tile_columns.
 void ragkit_multiply_panels(const ragkit_product *product, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns);
+
+/// How many columns of a product's B fill the memory that threads share for its panels, at least one panel.
+intptr_t ragkit_shared_columns(const ragkit_product *product);
+/// Makes the panels of columns j ..< j + columns of B, by all threads, and returns the product of those columns. They last
+/// until the calling thread asks for others.
+ragkit_product ragkit_share_panels(const ragkit_product *product, intptr_t j, intptr_t columns,
+                                   ragkit_epilogue *epilogue);
 
 /// A product with the pack's B, k and n; the rest is zeros.
 ragkit_product ragkit_product_with_pack(const void *pack);

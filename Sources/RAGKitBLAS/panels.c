@@ -1,12 +1,9 @@
 // Products by panels: op(A) and op(B) are rearranged block by block so that the kernels read both front to back. A block
-// of A fills half of the second cache, one panel of B half of the first, a block of B a part of the last. A panel of B must
-// leave room for the panels of A that pass: where the two exceed the first cache, each line is gone before its next use.
+// of A fills a quarter to half of the second cache, a block of B a part of the last.
 
 #include "internal.h"
 
 enum {
-    DEPTH = 320,            // most steps of k in a block
-    PANEL_BYTES = 24 << 10, // of one panel of B
     ROW_BYTES = 240 << 10,  // of a block of A
     COLUMNS = 2048,         // of a block of B
     STRIP_PANELS = 4,       // of B, before the epilogue
@@ -20,10 +17,7 @@ static intptr_t even_block(intptr_t n, intptr_t most, intptr_t multiple) {
     return round_up(ragkit_pieces(n, blocks), multiple);
 }
 
-static intptr_t block_depth(const ragkit_product_kernels *kernels, const ragkit_format *format, intptr_t k) {
-    intptr_t fitting = ragkit_min(DEPTH, PANEL_BYTES / (kernels->tile_columns * format->column_step));
-    return even_block(k, format->most_steps ? format->most_steps : fitting, 8);
-}
+static intptr_t block_depth(const ragkit_format *format, intptr_t k) { return even_block(k, format->most_steps, 8); }
 
 static intptr_t panel_bytes(const ragkit_product_kernels *kernels, const ragkit_format *format, intptr_t depth) {
     return kernels->tile_columns * (format->column_head + round_up(depth, format->depth) * format->column_step);
@@ -32,7 +26,7 @@ static intptr_t panel_bytes(const ragkit_product_kernels *kernels, const ragkit_
 // Packed, B is block after block of k, a block is panel after panel: products read it front to back.
 static intptr_t block_offset(const ragkit_product_kernels *kernels, const ragkit_format *format, intptr_t k,
                              intptr_t n, intptr_t p) {
-    intptr_t column = p / block_depth(kernels, format, k) * format->column_head + p * format->column_step;
+    intptr_t column = p / block_depth(format, k) * format->column_head + p * format->column_step;
     return round_up(n, kernels->tile_columns) * column;
 }
 
@@ -47,7 +41,7 @@ static plan make_plan(const ragkit_product *product, intptr_t rows, intptr_t col
     const ragkit_product_kernels *kernels = product->kernels;
     const ragkit_format *format = &kernels->formats[product->format];
     plan plan = {.kernels = kernels, .format = format};
-    plan.depth = block_depth(kernels, format, product->k);
+    plan.depth = block_depth(format, product->k);
     intptr_t row_bytes = format->row_head + plan.depth * format->row_step;
     plan.rows = even_block(rows, ROW_BYTES / row_bytes, kernels->tile_rows);
     plan.columns = even_block(columns, COLUMNS, kernels->tile_columns);
@@ -77,8 +71,8 @@ static panels columns_block(const plan *plan, const ragkit_product *product, int
     return (panels){plan->b, stride};
 }
 
-// Adds the product over steps p ..< p + depth to rows i ..< i + rows of the columns that `b` holds. The last steps are done
-// in strips, which are still in the second cache when the epilogue comes to them.
+// Adds the product over steps p ..< p + depth to rows i ..< i + rows of the columns that `b` holds. Where a function follows
+// the last steps, they are done in strips, which are still in the second cache when it comes to them.
 static void multiply_rows(const plan *plan, const ragkit_product *product, intptr_t i, intptr_t rows, intptr_t j,
                           intptr_t columns, intptr_t p, intptr_t depth, panels b) {
     const ragkit_format *format = plan->format;
@@ -88,13 +82,15 @@ static void multiply_rows(const plan *plan, const ragkit_product *product, intpt
     format->pack_rows(product->transpose_a, rows, depth, height, a, product->lda, plan->a);
 
     const ragkit_epilogue *epilogue = p + depth == product->k ? product->epilogue : NULL;
-    const intptr_t strip = epilogue ? STRIP_PANELS * plan->kernels->tile_columns : columns;
+    const float *bias = epilogue ? epilogue->bias : NULL;
+    const bool maps = epilogue && ragkit_has_function(epilogue, product->c);
+    const intptr_t strip = maps ? STRIP_PANELS * plan->kernels->tile_columns : columns;
     for (intptr_t s = 0; s < columns; s += strip, b.first += STRIP_PANELS * b.stride) {
         intptr_t width = ragkit_min(strip, columns - s);
         format->multiply(height, rows, width, round_up(depth, format->depth), plan->a, b.first, b.stride,
-                         product->alpha, p == 0 ? product->beta : 1, product->c + i * product->ldc + j + s,
-                         product->ldc);
-        if (epilogue) ragkit_finish(epilogue, i, rows, j + s, width, product->c, product->ldc);
+                         product->alpha, p == 0 ? product->beta : 1, bias ? bias + j + s : NULL,
+                         product->c + i * product->ldc + j + s, product->ldc);
+        if (maps) ragkit_apply_function(epilogue, i, rows, j + s, width, product->c, product->ldc);
     }
 }
 
@@ -114,6 +110,8 @@ void ragkit_multiply_panels(const ragkit_product *product, intptr_t i, intptr_t 
 }
 
 // MARK: Packs
+
+enum { SHARED_BYTES = 16 << 20 };
 
 enum { HEADER_BYTES = 64, WIDEST_TILE = 32 };
 
@@ -146,7 +144,7 @@ typedef struct {
 
 static void pack_range(void *context, intptr_t begin, intptr_t end) {
     const packing *all = context;
-    intptr_t width = all->kernels->tile_columns, whole = block_depth(all->kernels, all->format, all->k);
+    intptr_t width = all->kernels->tile_columns, whole = block_depth(all->format, all->k);
     intptr_t j = begin * width, columns = ragkit_min(end * width, all->n) - j;
     for (intptr_t p = 0; p < all->k; p += whole) {
         intptr_t depth = ragkit_min(whole, all->k - p);
@@ -155,6 +153,39 @@ static void pack_range(void *context, intptr_t begin, intptr_t end) {
         const float *b = all->b + (all->transpose_b ? j * all->ldb + p : p * all->ldb + j);
         all->format->pack_columns(!all->transpose_b, columns, depth, b, all->ldb, panels);
     }
+}
+
+static intptr_t shared_column_bytes(const ragkit_product *product) {
+    const ragkit_format *format = &product->kernels->formats[product->format];
+    intptr_t blocks = ragkit_pieces(product->k, block_depth(format, product->k));
+    return blocks * format->column_head + round_up(product->k, format->depth) * format->column_step;
+}
+
+intptr_t ragkit_shared_columns(const ragkit_product *product) {
+    return even_block(product->n, SHARED_BYTES / shared_column_bytes(product), product->kernels->tile_columns);
+}
+
+ragkit_product ragkit_share_panels(const ragkit_product *product, intptr_t j, intptr_t columns,
+                                   ragkit_epilogue *epilogue) {
+    const intptr_t width = product->kernels->tile_columns;
+    packing all = {
+        .kernels = product->kernels, .format = &product->kernels->formats[product->format], .k = product->k,
+        .n = columns, .ldb = product->ldb, .transpose_b = product->transpose_b,
+        .b = product->b + (product->transpose_b ? j * product->ldb : j),
+        .panels = ragkit_shared_panel_scratch((size_t)(round_up(columns, width) * shared_column_bytes(product))),
+    };
+    ragkit_parallel_ranges(ragkit_pieces(columns, width), 2 * product->k * width, pack_range, &all);
+    ragkit_product part = *product;
+    part.n = columns;
+    part.panels = all.panels;
+    part.c += j;
+    if (product->epilogue) {
+        *epilogue = *product->epilogue;
+        if (epilogue->bias) epilogue->bias += j;
+        epilogue->y += j;
+        part.epilogue = epilogue;
+    }
+    return part;
 }
 
 static void copy_range(void *context, intptr_t begin, intptr_t end) {
@@ -207,7 +238,7 @@ void ragkit_pack_rows(void *pack, intptr_t first, intptr_t end, const float *b, 
     } else if (all.transpose_b) {  // rows are columns of op(B): whole panels
         pack_range(&all, first / all.kernels->tile_columns, ragkit_pieces(end, all.kernels->tile_columns));
     } else {  // rows are steps of every panel
-        intptr_t whole = block_depth(all.kernels, all.format, all.k);
+        intptr_t whole = block_depth(all.format, all.k);
         for (intptr_t p = first; p < end;) {
             intptr_t block = p / whole * whole, depth = ragkit_min(whole, all.k - block);
             intptr_t steps = ragkit_min(end, block + depth) - p;

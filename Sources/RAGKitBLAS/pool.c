@@ -260,7 +260,7 @@ typedef struct {
     void *memory;
 } buffer;
 
-enum { GENERAL, PANELS, BUFFERS };
+enum { GENERAL, PANELS, SHARED_PANELS, BUFFERS };
 
 static pthread_key_t scratch_key;
 static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
@@ -292,3 +292,5 @@ static void *scratch(int which, size_t bytes) {
 void *ragkit_scratch(size_t bytes) { return scratch(GENERAL, bytes); }
 
 void *ragkit_panel_scratch(size_t bytes) { return scratch(PANELS, bytes); }
+
+void *ragkit_shared_panel_scratch(size_t bytes) { return scratch(SHARED_PANELS, bytes); }

@@ -11,6 +11,11 @@ static void pack_float_columns(bool across, intptr_t columns, intptr_t k, const 
 }
 #endif
 
+// Steps of k in a block of Float32 or bfloat16. With each block C is read and written once more, so there should be few. A
+// panel of B goes past the second cache's speed, if a tile is as large as 32 registers allow; for the half as wide tiles of
+// 16 registers it must stay in the first cache, with the panels of A that pass.
+enum { MOST_STEPS = LANES == 16 ? 768 : 320 };
+
 const ragkit_product_kernels PRODUCT_TABLE = {
     .name = PRODUCT_NAME,
     .tile_rows = TILE_ROWS,
@@ -19,6 +24,7 @@ const ragkit_product_kernels PRODUCT_TABLE = {
 #if LANES > 4
         [RAGKIT_FLOAT32] = {
             .depth = 1,
+            .most_steps = MOST_STEPS,
             .row_step = sizeof(float),
             .column_step = sizeof(float),
             .pack_rows = pack_float_rows,
@@ -28,6 +34,7 @@ const ragkit_product_kernels PRODUCT_TABLE = {
 #endif
         [RAGKIT_BFLOAT16] = {
             .depth = 2,
+            .most_steps = MOST_STEPS,
             .row_step = BFLOAT16_ROW_STEP,
             .column_step = sizeof(uint16_t),
             .pack_rows = pack_bfloat16_rows,

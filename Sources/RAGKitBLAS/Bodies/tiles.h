@@ -3,24 +3,27 @@
 // Every element of the result is one chain of multiply-adds in the order of k, whatever tile it falls in: results depend
 // neither on how a product is split over threads nor on the number of its rows.
 
-// One row of a tile into C, as far as there are columns.
-INLINE void store_row(intptr_t columns, const vf *sums, float alpha, float beta, float *c) {
+// One row of a tile into C, as far as there are columns; `bias` is nullable.
+INLINE void store_row(intptr_t columns, const vf *sums, float alpha, float beta, const float *bias, float *c) {
     _Pragma("unroll") for (int q = 0; q < 2; q++) {
         intptr_t lanes = ragkit_min(LANES, columns - q * LANES);
         if (lanes <= 0) return;
         vf value = sums[q] * alpha;
         if (beta != 0) value = load(c + q * LANES, lanes) * beta + value;
+        if (bias) value = value + load(bias + q * LANES, lanes);
         store(c + q * LANES, lanes, value);
     }
 }
 
 INLINE void store_tile(const int height, intptr_t rows, intptr_t columns, const vf sums[][2], float alpha, float beta,
-                       float *c, intptr_t ldc) {
+                       const float *bias, float *c, intptr_t ldc) {
     if (rows >= height && columns >= TILE_COLUMNS) {
-        _Pragma("unroll") for (int r = 0; r < height; r++) store_row(TILE_COLUMNS, sums[r], alpha, beta, c + r * ldc);
+        _Pragma("unroll") for (int r = 0; r < height; r++) {
+            store_row(TILE_COLUMNS, sums[r], alpha, beta, bias, c + r * ldc);
+        }
     } else {
         _Pragma("unroll") for (int r = 0; r < height; r++) {
-            if (r < rows) store_row(columns, sums[r], alpha, beta, c + r * ldc);
+            if (r < rows) store_row(columns, sums[r], alpha, beta, bias, c + r * ldc);
         }
     }
 }
@@ -77,7 +80,7 @@ typedef void (*tile_function)(const int height, intptr_t k, const void *a, const
 // All tiles of one block: a panel of B stays in the first cache while A's panels, `a_stride` bytes apart, pass.
 INLINE void multiply_block(tile_function tile, const int height, intptr_t rows, intptr_t columns, intptr_t k,
                            const void *a, intptr_t a_stride, const void *b, intptr_t b_stride, float alpha, float beta,
-                           float *c, intptr_t ldc) {
+                           const float *bias, float *c, intptr_t ldc) {
     intptr_t tiles = ragkit_pieces(rows, height);
     for (intptr_t j = 0; j < columns; j += TILE_COLUMNS) {
         const char *panel = (const char *)b + j / TILE_COLUMNS * b_stride;
@@ -86,7 +89,7 @@ INLINE void multiply_block(tile_function tile, const int height, intptr_t rows, 
             vf sums[TILE_ROWS][2];
             fetch_tile(height, rows - i, c + i * ldc + j, ldc);
             tile(height, k, (const char *)a + t * a_stride, panel, share_of_next(panel, b_stride, t, tiles), sums);
-            store_tile(height, rows - i, columns - j, sums, alpha, beta, c + i * ldc + j, ldc);
+            store_tile(height, rows - i, columns - j, sums, alpha, beta, bias ? bias + j : NULL, c + i * ldc + j, ldc);
         }
     }
 }
@@ -102,13 +105,13 @@ INLINE void multiply_block(tile_function tile, const int height, intptr_t rows, 
 // panel.
 #define MULTIPLY(name, tile, row_head, row_step)                                                                 \
     static void name(intptr_t height, intptr_t rows, intptr_t columns, intptr_t k, const void *a, const void *b, \
-                     intptr_t b_stride, float alpha, float beta, float *c, intptr_t ldc) {                       \
+                     intptr_t b_stride, float alpha, float beta, const float *bias, float *c, intptr_t ldc) {    \
         const tile_function sum = tile;                                                                          \
         intptr_t a_stride = height * ((intptr_t)(row_head) + k * (intptr_t)(row_step));                          \
         switch (height) { EACH_HEIGHT(TILES_OF_HEIGHT) }                                                         \
     }
 #define TILES_OF_HEIGHT(H) \
-    case H: multiply_block(sum, H, rows, columns, k, a, a_stride, b, b_stride, alpha, beta, c, ldc); break;
+    case H: multiply_block(sum, H, rows, columns, k, a, a_stride, b, b_stride, alpha, beta, bias, c, ldc); break;
 
 #if LANES > 4  // the portable level leaves Float32 to the BLAS
 INLINE void float_tile(const int height, intptr_t k, const void *a, const void *b, ahead ahead, vf sums[][2]) {

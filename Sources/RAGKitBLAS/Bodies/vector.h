@@ -158,9 +158,16 @@ INLINE double sum_double_lanes(vd x) {
 }
 
 INLINE float max_lanes(vf x) {
-    float best = x[0];
-    for (int i = 1; i < LANES; i++) best = best > x[i] ? best : x[i];
-    return best;
+#if LANES == 16
+    __auto_type y = __builtin_elementwise_max(x.lo, x.hi);
+    __auto_type z = __builtin_elementwise_max(y.lo, y.hi);
+#elif LANES == 8
+    __auto_type z = __builtin_elementwise_max(x.lo, x.hi);
+#else
+    vf z = x;
+#endif
+    __auto_type w = __builtin_elementwise_max(z.lo, z.hi);
+    return w.x > w.y ? w.x : w.y;
 }
 
 // The 16 bits of a bfloat16: round to nearest even; NaN stays NaN.
@@ -184,7 +191,6 @@ INLINE vf exponential(vf x) {
     const vf magic = splat(12582912.0f);
     vf shifted = x * 1.44269504088896341f + magic;
     vf n = shifted - magic;
-    vi power = bits(shifted) - bits(magic);
     vf r = x - n * 0.693359375f;
     r = r + n * 2.12194440e-4f;
     vf p = splat(1.9875691500e-4f);
@@ -194,8 +200,12 @@ INLINE vf exponential(vf x) {
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * (r * r) + r + 1.0f;
-    vi half = power >> 1;
+#if LANES == 16
+    return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
+#else
+    vi power = bits(shifted) - bits(magic), half = power >> 1;
     return p * from_bits((half + 127) << 23) * from_bits((power - half + 127) << 23);
+#endif
 }
 
 // log: x = 2^n m with m in [sqrt(1/2), sqrt 2), a polynomial in m - 1 (Cephes' coefficients).

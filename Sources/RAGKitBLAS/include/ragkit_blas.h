@@ -113,6 +113,10 @@ void ragkit_gemm_packed_serial(intptr_t m, float alpha, const float *a, intptr_t
 void ragkit_gemm_bfloat16(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha,
                           const float *a, intptr_t lda, const float *b, intptr_t ldb, float beta, float *c,
                           intptr_t ldc);
+/// The same on the calling thread alone.
+void ragkit_gemm_bfloat16_serial(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha,
+                                 const float *a, intptr_t lda, const float *b, intptr_t ldb, float beta, float *c,
+                                 intptr_t ldc);
 
 // MARK: Linear layers (gemm.c)
 
@@ -249,6 +253,9 @@ typedef struct {
     intptr_t bias_rows, bias_columns;
     const float *segment_bias;         // nullable [attended count]
     ragkit_dropout dropout;            // of the probabilities; see attention.c for the element order
+    // Products of query segments of more than 24 rows round their operands to bfloat16, in the backward pass too, if the
+    // processor multiplies such.
+    bool bfloat16;
 } ragkit_attention;
 
 /// out [q rows, heads * head_dim], lse [q rows, heads] nullable. Probabilities are not kept.
