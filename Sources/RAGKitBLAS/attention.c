@@ -59,6 +59,21 @@ intptr_t ragkit_visible_keys(const ragkit_attention *attention, const ragkit_que
     return ragkit_max(0, ragkit_min(block->keys, last + 1));
 }
 
+// This depends on the segment alone, so that neither a batch's other segments nor the cut into blocks, which is another in the
+// backward pass, change its bits. For few rows, as in decoding, rounding the keys costs more than shorter products save.
+bool ragkit_rounds_segment(const ragkit_attention *attention, intptr_t segment) {
+    enum { FEW_ROWS = 24 };
+    return attention->bfloat16 && ragkit_instruction_level() == RAGKIT_AVX512_BF16
+        && attention->q_offsets[segment + 1] - attention->q_offsets[segment] > FEW_ROWS;
+}
+
+void ragkit_block_product(const ragkit_query_block *block, bool transpose_a, bool transpose_b, intptr_t m, intptr_t n,
+                          intptr_t k, float alpha, const float *a, intptr_t lda, const float *b, intptr_t ldb,
+                          float beta, float *c, intptr_t ldc) {
+    (block->rounds ? ragkit_gemm_bfloat16_serial : ragkit_gemm_serial)(transpose_a, transpose_b, m, n, k, alpha, a, lda, b,
+                                                                       ldb, beta, c, ldc);
+}
+
 void ragkit_attention_scores(const ragkit_attention *attention, const ragkit_query_block *block, intptr_t head,
                              intptr_t limit, float *scores, intptr_t stride) {
     intptr_t column = head * attention->head_dim;
@@ -66,7 +81,7 @@ void ragkit_attention_scores(const ragkit_attention *attention, const ragkit_que
     ragkit_key_run run = {.next = attention->attended_offsets[block->segment]};
     while (ragkit_next_run(attention, block->segment, limit, &run)) {
         const float *k = attention->k + run.row * attention->k_stride + column;
-        ragkit_gemm_serial(false, true, block->rows, run.length, attention->head_dim, attention->scale, q,
+        ragkit_block_product(block, false, true, block->rows, run.length, attention->head_dim, attention->scale, q,
                            attention->q_stride, k, attention->k_stride, 0, scores + run.column, stride);
     }
     if (!attention->head_bias && !attention->segment_bias) return;
@@ -101,10 +116,11 @@ typedef struct {
     intptr_t out_stride;
 } job;
 
-static bool same_attended(const ragkit_attention *attention, intptr_t s, intptr_t t) {
+static bool same_products(const ragkit_attention *attention, intptr_t s, intptr_t t) {
     const intptr_t *offsets = attention->attended_offsets;
     intptr_t count = offsets[s + 1] - offsets[s];
     return count == offsets[t + 1] - offsets[t]
+        && ragkit_rounds_segment(attention, s) == ragkit_rounds_segment(attention, t)
         && memcmp(attention->attended + offsets[s], attention->attended + offsets[t], (size_t)count * sizeof(intptr_t))
         == 0;
 }
@@ -116,7 +132,7 @@ static intptr_t make_blocks(const ragkit_attention *attention, ragkit_query_bloc
     intptr_t count = 0;
     for (intptr_t s = 0; s < attention->q_segments;) {
         intptr_t next = s + 1;
-        while (mergeable && next < attention->q_segments && same_attended(attention, s, next)) next++;
+        while (mergeable && next < attention->q_segments && same_products(attention, s, next)) next++;
         intptr_t begin = attention->q_offsets[s], length = attention->q_offsets[next] - begin;
         intptr_t keys = ragkit_attended_keys(attention, s), rows = ragkit_query_rows(keys, length);
         for (intptr_t position = 0; position < length; position += rows) {
@@ -124,6 +140,7 @@ static intptr_t make_blocks(const ragkit_attention *attention, ragkit_query_bloc
                 blocks[count] = (ragkit_query_block){
                     .segment = s, .row = begin + position, .rows = ragkit_min(rows, length - position),
                     .position = position, .length = length, .keys = keys,
+                    .rounds = ragkit_rounds_segment(attention, s),
                 };
             }
             count++;
@@ -156,7 +173,7 @@ static void forward_item(const job *j, const ragkit_query_block *block, intptr_t
     float beta = 0;
     ragkit_key_run run = {.next = attention->attended_offsets[block->segment]};
     while (ragkit_next_run(attention, block->segment, limit, &run)) {
-        ragkit_gemm_serial(false, false, block->rows, width, run.length, 1, scores + run.column, stride,
+        ragkit_block_product(block, false, false, block->rows, width, run.length, 1, scores + run.column, stride,
                            attention->v + run.row * attention->v_stride + column, attention->v_stride, beta, out,
                            j->out_stride);
         beta = 1;

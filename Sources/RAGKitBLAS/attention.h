@@ -12,6 +12,7 @@ typedef struct {
     intptr_t position;  // of the first row in its segment
     intptr_t length;    // of the segment
     intptr_t keys;      // length of the concatenation
+    bool rounds;        // its products' operands, to bfloat16
 } ragkit_query_block;
 
 /// Key rows that lie back to back in memory and in the concatenation.
@@ -33,6 +34,13 @@ intptr_t ragkit_visible_keys(const ragkit_attention *attention, const ragkit_que
 /// scores [rows, stride] = scale * q.k + biases, columns below `limit`.
 void ragkit_attention_scores(const ragkit_attention *attention, const ragkit_query_block *block, intptr_t head,
                              intptr_t limit, float *scores, intptr_t stride);
+
+/// Whether products of a query segment round their operands.
+bool ragkit_rounds_segment(const ragkit_attention *attention, intptr_t segment);
+/// One of a block's products, C = alpha * op(A) * op(B) + beta * C, on the calling thread.
+void ragkit_block_product(const ragkit_query_block *block, bool transpose_a, bool transpose_b, intptr_t m, intptr_t n,
+                          intptr_t k, float alpha, const float *a, intptr_t lda, const float *b, intptr_t ldb,
+                          float beta, float *c, intptr_t ldc);
 
 static inline intptr_t ragkit_score_stride(intptr_t keys) { return ragkit_pieces(keys, 16) * 16; }
 

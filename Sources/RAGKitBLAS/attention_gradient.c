@@ -126,7 +126,7 @@ static void backward_block(const job *j, const ragkit_query_block *block, intptr
     ragkit_key_run run = start;
     ragkit_attention_scores(attention, block, head, limit, p, stride);
     while (ragkit_next_run(attention, block->segment, limit, &run)) {
-        ragkit_gemm_serial(false, true, block->rows, run.length, width, 1, d_out, j->d_out_stride,
+        ragkit_block_product(block, false, true, block->rows, run.length, width, 1, d_out, j->d_out_stride,
                            attention->v + run.row * attention->v_stride + column, attention->v_stride, 0,
                            ds + run.column, stride);
     }
@@ -135,11 +135,11 @@ static void backward_block(const job *j, const ragkit_query_block *block, intptr
     run = start;
     while (ragkit_next_run(attention, block->segment, limit, &run)) {
         const float *k = attention->k + run.row * attention->k_stride + column;
-        ragkit_gemm_serial(true, false, run.length, width, block->rows, 1, p + run.column, stride, d_out,
+        ragkit_block_product(block, true, false, run.length, width, block->rows, 1, p + run.column, stride, d_out,
                            j->d_out_stride, 1, j->dv + run.row * j->dv_stride + column, j->dv_stride);
-        ragkit_gemm_serial(false, false, block->rows, width, run.length, attention->scale, ds + run.column, stride, k,
+        ragkit_block_product(block, false, false, block->rows, width, run.length, attention->scale, ds + run.column, stride, k,
                            attention->k_stride, beta, dq, j->dq_stride);
-        ragkit_gemm_serial(true, false, run.length, width, block->rows, attention->scale, ds + run.column, stride, q,
+        ragkit_block_product(block, true, false, run.length, width, block->rows, attention->scale, ds + run.column, stride, q,
                            attention->q_stride, 1, j->dk + run.row * j->dk_stride + column, j->dk_stride);
         beta = 1;
     }
@@ -158,6 +158,7 @@ static void backward_group(const job *j, intptr_t group, intptr_t head, float *d
             ragkit_query_block block = {
                 .segment = s, .row = begin + position, .rows = ragkit_min(rows, length - position),
                 .position = position, .length = length, .keys = keys,
+                .rounds = ragkit_rounds_segment(attention, s),
             };
             backward_block(j, &block, head, d_head_bias);
         }

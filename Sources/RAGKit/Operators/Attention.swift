@@ -10,6 +10,9 @@ extension Tensor {
     ///
     /// Probabilities are not kept for the backward pass but computed again, in cache.
     ///
+    /// If the context's precision is not Float32, products of more than a few query rows round their
+    /// operands to bfloat16 on processors that multiply bfloat16.
+    ///
     /// - Parameters:
     ///   - queries: `[queryRows, heads · headDim]`.
     ///   - keys: `[keyRows, heads · headDim]`.
@@ -44,7 +47,8 @@ extension Tensor {
         let call = AttentionCall(
             queries: queries.detached, keys: keys.detached, values: values.detached,
             segments: segments, heads: heads, causal: causal, scale: scale,
-            headBias: headBias?.detached, segmentBias: segmentBias?.detached, dropout: dropout)
+            headBias: headBias?.detached, segmentBias: segmentBias?.detached, dropout: dropout,
+            roundsOperands: ForwardContext.current.precision != .float32)
         let sums = Tensor(shape: [queries.dim(0), heads]) { _ in }
         let value = call.forward(logSums: sums)
         let inputs = [queries, keys, values] + [headBias, segmentBias].compactMap { $0 }
@@ -84,6 +88,7 @@ private struct AttentionCall {
     let scale: Float
     let headBias, segmentBias: Tensor?
     let dropout: DropoutMask
+    let roundsOperands: Bool
 
     func forward(logSums: Tensor) -> Tensor {
         Profile.current?.add(operations: 4 * pairs)
@@ -152,6 +157,7 @@ private struct AttentionCall {
                         arguments.bias_columns = headBias?.dim(2) ?? 0
                         arguments.segment_bias = segmentBias?.pointer
                         arguments.dropout = dropout.kernel
+                        arguments.bfloat16 = roundsOperands
                         body(&arguments)
                     }
                 }

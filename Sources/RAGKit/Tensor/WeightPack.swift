@@ -2,7 +2,8 @@ import RAGKitBLAS
 import Synchronization
 
 /// The number format in which products with weights read their operands, forward and backward. Sums,
-/// weights, gradients and everything else are Float32 whatever it is.
+/// weights, gradients and everything else are Float32 whatever it is; only attention's products
+/// round too, to bfloat16, if this is not Float32 and the processor multiplies such.
 public enum Precision: String, Sendable, CaseIterable {
     case float32
     /// Operands rounded to bfloat16: half the memory to read, and twice the speed on processors that

@@ -10,6 +10,7 @@ private struct AttentionProblem {
     var headBias: [Float]?, segmentBias: [Float]?
     var biasRows = 0, biasColumns = 0
     var dropout = ragkit_dropout(rate: 0, seed: 9, stream: 4)
+    var bfloat16 = false
     let padding = 3  // the rows of every array lie this much further apart than they are wide
 
     var stride: Int { heads * width + padding }
@@ -75,6 +76,7 @@ private struct AttentionProblem {
                                             c.segment_bias =
                                                 segmentBias == nil ? nil : sb.baseAddress
                                             (c.bias_rows, c.bias_columns) = (biasRows, biasColumns)
+                                            c.bfloat16 = bfloat16
                                             return body(&c)
                                         }
                                     }
@@ -325,12 +327,70 @@ extension KernelTests {
             #expect(problem.dense(problem.backward(none).dq).allSatisfy { $0 == 0 })
         }
 
-        @Test func threadsChangeNoBits() {
+        /// Rounding changes nothing of q, k, v and the gradient here: only probabilities and the scores'
+        /// gradients lose digits, and only in segments of more than 24 rows.
+        @Test(arguments: [false, true])
+        func bfloat16AgainstTheDefinition(causal: Bool) {
+            func rounded(_ x: [Float]) -> [Float] {
+                x.map { Float(bitPattern: $0.bitPattern & 0xffff_0000) }
+            }
+            var problem = AttentionProblem(
+                queries: [24, 25, 300, 60, 30], keys: [24, 70, 300, 9],
+                attended: [[0], [1], [2, 3], [1], [1]])
+            problem.causal = causal
+            problem.dropout.rate = 0.25
+            (problem.width, problem.scale) = (32, 0.1)
+            problem.fill(6)
+            (problem.q, problem.k) = (rounded(problem.q), rounded(problem.k))
+            (problem.v, problem.dOut) = (rounded(problem.v), rounded(problem.dOut))
+            let expected = problem.naive()
+            atEachLevel { level in
+                problem.bfloat16 = false
+                let plain = problem.forward(), plainGradients = problem.backward(plain)
+                problem.bfloat16 = true
+                let found = problem.forward(), gradients = problem.backward(found)
+                let name = "level \(level)"
+                expectClose(found.lse, expected.lse, relative: 1e-6, absolute: 3e-6, name)
+                expectClose(problem.dense(found.out), expected.out, absolute: 0.005, name)
+                expectClose(problem.dense(gradients.dq), expected.dq, absolute: 0.003, name)
+                expectClose(problem.dense(gradients.dk), expected.dk, absolute: 0.01, name)
+                expectClose(problem.dense(gradients.dv), expected.dv, absolute: 0.01, name)
+
+                let short = 24 * problem.stride, rounds = level == RAGKIT_AVX512_BF16
+                #expect(found.out[..<short] == plain.out[..<short], "few rows, \(name)")
+                #expect((found.out != plain.out) == rounds, "\(name)")
+                #expect((gradients.dq != plainGradients.dq) == rounds, "\(name)")
+                #expect((gradients.dk != plainGradients.dk) == rounds, "\(name)")
+                #expect((gradients.dv != plainGradients.dv) == rounds, "\(name)")
+            }
+        }
+
+        /// One segment's numbers do not depend on the others of a batch.
+        @Test func bfloat16OfOneSegmentAlone() {
+            var problem = AttentionProblem(
+                queries: [3, 90, 2], keys: [5, 90, 4], attended: [[0], [1], [2]])
+            problem.bfloat16 = true
+            problem.fill(12)
+            let stride = problem.stride
+            var alone = AttentionProblem(queries: [90], keys: [90], attended: [[0]])
+            alone.bfloat16 = true
+            alone.fill(0)
+            alone.q = Array(problem.q[3 * stride..<93 * stride])
+            alone.k = Array(problem.k[5 * stride..<95 * stride])
+            alone.v = Array(problem.v[5 * stride..<95 * stride])
+            atEachLevel { level in
+                let all = problem.forward().out[3 * stride..<93 * stride]
+                #expect(alone.forward().out == Array(all), "level \(level)")
+            }
+        }
+
+        @Test(arguments: [false, true])
+        func threadsChangeNoBits(bfloat16: Bool) {
             for causal in [false, true] {
                 var problem = AttentionProblem(
                     queries: [60, 200, 1, 1, 33, 90], keys: [60, 200, 40, 33, 50],
                     attended: [[0], [1], [2], [2], [3, 4], [1, 0]])
-                problem.causal = causal
+                (problem.causal, problem.bfloat16) = (causal, bfloat16)
                 (problem.heads, problem.width, problem.dropout.rate) = (3, 32, 0.1)
                 problem.fill(5, headBias: true, segmentBias: true)
                 expectSameBits("causal \(causal)") {
