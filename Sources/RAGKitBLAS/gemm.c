@@ -219,9 +219,9 @@ void ragkit_gemm_bfloat16(bool transpose_a, bool transpose_b, intptr_t m, intptr
     multiply_together(&product);
 }
 
-void ragkit_linear(intptr_t rows, intptr_t outputs, intptr_t inputs, const float *x, const float *weight,
+void ragkit_linear(intptr_t rows, intptr_t outputs, intptr_t inputs, float alpha, const float *x, const float *weight,
                    const float *bias, int function, float *pre, float *y) {
-    ragkit_product product = describe(false, true, rows, outputs, inputs, 1, x, inputs, weight, inputs, 0, pre, outputs);
+    ragkit_product product = describe(false, true, rows, outputs, inputs, alpha, x, inputs, weight, inputs, 0, pre, outputs);
     product.epilogue = &(ragkit_epilogue){bias, function, y};
     multiply_together(&product);
 }
@@ -283,9 +283,9 @@ void ragkit_gemm_packed(intptr_t m, float alpha, const float *a, intptr_t lda, c
     multiply_together(&product);
 }
 
-void ragkit_linear_packed(intptr_t rows, const float *x, const void *pack, const float *bias, int function, float *pre,
-                          float *y) {
-    ragkit_product product = describe_packed(rows, 1, x, 0, pack, 0, pre, 0);
+void ragkit_linear_packed(intptr_t rows, float alpha, const float *x, const void *pack, const float *bias, int function,
+                          float *pre, float *y) {
+    ragkit_product product = describe_packed(rows, alpha, x, 0, pack, 0, pre, 0);
     product.lda = product.k;
     product.ldc = product.n;
     product.epilogue = &(ragkit_epilogue){bias, function, y};

@@ -76,7 +76,7 @@ extension Tensor {
         let keepsSum = activation != .identity && ForwardContext.current.recordsTape
         let sum = keepsSum ? Tensor(shape: resultShape) { _ in } : nil
         let value = Tensor(shape: resultShape) { y in
-            products.linear(
+            products.forward(
                 rows, x.pointer, bias: b?.pointer, activation, pre: sum?.writablePointer ?? y, y)
         }
         let inputTensors = [self, weight] + (bias.map { [$0] } ?? [])

@@ -175,10 +175,8 @@ private struct LogitChunks {
         for first in stride(from: 0, to: rows, by: rowsPerChunk) {
             let range = first..<min(first + rowsPerChunk, rows)
             products.forward(
-                range.count, alpha: scale, hidden.pointer + first * width, logits.pointer)
-            if let bias {
-                ragkit_add_row(range.count, size, logits.pointer, bias.pointer, logits.pointer)
-            }
+                range.count, alpha: scale, hidden.pointer + first * width, bias: bias?.pointer,
+                pre: logits.pointer, logits.pointer)
             body(range, logits.pointer)
         }
     }

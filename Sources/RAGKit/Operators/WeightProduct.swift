@@ -29,35 +29,22 @@ struct WeightProduct {
             "products of int8 have no gradient: use bfloat16, or record no tape")
     }
 
-    /// `y = alpha · x · weightᵀ`: `[rows, inputs]` → `[rows, outputs]`.
-    func forward(
-        _ rows: Int, alpha: Float = 1, _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>
-    ) {
-        let (outputs, inputs) = (weight.dim(0), weight.dim(1))
-        count(rows)
-        if let pack = pack(rows, transposed: true) {
-            ragkit_gemm_packed(rows, alpha, x, inputs, pack.start, 0, y, outputs)
-        } else {
-            ragkit_gemm(
-                false, true, rows, outputs, inputs, alpha, x, inputs, weight.pointer, inputs, 0, y,
-                outputs)
-        }
-    }
-
-    /// `pre = x · weightᵀ + bias` and `y = activation(pre)`: `[rows, inputs]` → `[rows, outputs]`.
+    /// `pre = alpha · x · weightᵀ + bias` and `y = activation(pre)`: `[rows, inputs]` →
+    /// `[rows, outputs]`.
     ///
     /// - Parameter pre: may be `y`.
-    func linear(
-        _ rows: Int, _ x: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
-        _ activation: Activation, pre: UnsafeMutablePointer<Float>, _ y: UnsafeMutablePointer<Float>
+    func forward(
+        _ rows: Int, alpha: Float = 1, _ x: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
+        _ activation: Activation = .identity, pre: UnsafeMutablePointer<Float>,
+        _ y: UnsafeMutablePointer<Float>
     ) {
         count(rows)
         if let pack = pack(rows, transposed: true) {
-            ragkit_linear_packed(rows, x, pack.start, bias, activation.kernel, pre, y)
+            ragkit_linear_packed(rows, alpha, x, pack.start, bias, activation.kernel, pre, y)
         } else {
             ragkit_linear(
-                rows, weight.dim(0), weight.dim(1), x, weight.pointer, bias, activation.kernel, pre,
-                y)
+                rows, weight.dim(0), weight.dim(1), alpha, x, weight.pointer, bias,
+                activation.kernel, pre, y)
         }
     }
 

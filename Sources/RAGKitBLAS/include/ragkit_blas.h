@@ -120,13 +120,13 @@ void ragkit_gemm_bfloat16_serial(bool transpose_a, bool transpose_b, intptr_t m,
 
 // MARK: Linear layers (gemm.c)
 
-/// pre = x · weightᵀ + bias and y = function(pre), part by part while it is in cache: x [rows,inputs], weight
+/// pre = alpha * x · weightᵀ + bias and y = function(pre), part by part while it is in cache: x [rows,inputs], weight
 /// [outputs,inputs], pre and y [rows,outputs]; pre may be y. `bias` [outputs] nullable; functions as of ragkit_map.
-void ragkit_linear(intptr_t rows, intptr_t outputs, intptr_t inputs, const float *x, const float *weight,
+void ragkit_linear(intptr_t rows, intptr_t outputs, intptr_t inputs, float alpha, const float *x, const float *weight,
                    const float *bias, int function, float *pre, float *y);
 /// The same with a pack of weightᵀ.
-void ragkit_linear_packed(intptr_t rows, const float *x, const void *pack, const float *bias, int function, float *pre,
-                          float *y);
+void ragkit_linear_packed(intptr_t rows, float alpha, const float *x, const void *pack, const float *bias, int function,
+                          float *pre, float *y);
 
 // MARK: Elementwise (elementwise.c); y may be x
 

@@ -246,7 +246,7 @@ extension KernelTests {
                         }
                     }
                     var pre = [Float](repeating: 0, count: m * n), y = pre
-                    ragkit_linear(m, n, k, a, b, bias, Int32(RAGKIT_RELU), &pre, &y)
+                    ragkit_linear(m, n, k, 1, a, b, bias, Int32(RAGKIT_RELU), &pre, &y)
                     let sums = product(Int32(RAGKIT_FLOAT32), true, m, n, k, a, b, start: 0)
                     let isSame = (0..<m * n).allSatisfy { i in
                         let sum = sums[i] + bias[i % n]
@@ -317,16 +317,16 @@ extension KernelTests {
         }
 
         private func check(
-            _ format: Int32?, _ m: Int, _ n: Int, _ k: Int, bias: [Float]?, _ function: Int32,
-            isApart: Bool, _ name: String
+            _ format: Int32?, _ m: Int, _ n: Int, _ k: Int, alpha: Float = 1, bias: [Float]?,
+            _ function: Int32, isApart: Bool, _ name: String
         ) {
             var random = TestRandom(UInt64(m + n + k))
             let x = random.floats(m * k), weight = random.floats(n * k)
             var sum = [Float](repeating: .nan, count: m * n)
             multiply(format, m, n, k, weight) {
-                ragkit_gemm_packed(m, 1, x, k, $0, 0, &sum, n)
+                ragkit_gemm_packed(m, alpha, x, k, $0, 0, &sum, n)
             } plain: {
-                ragkit_gemm(false, true, m, n, k, 1, x, k, weight, k, 0, &sum, n)
+                ragkit_gemm(false, true, m, n, k, alpha, x, k, weight, k, 0, &sum, n)
             }
             if let bias { for i in 0..<m * n { sum[i] += bias[i % n] } }
             var expected = sum
@@ -338,10 +338,11 @@ extension KernelTests {
                     let pre = isApart ? apart : y
                     multiply(format, m, n, k, weight) {
                         ragkit_linear_packed(
-                            m, x, $0, bias, function, pre.baseAddress, y.baseAddress)
+                            m, alpha, x, $0, bias, function, pre.baseAddress, y.baseAddress)
                     } plain: {
                         ragkit_linear(
-                            m, n, k, x, weight, bias, function, pre.baseAddress, y.baseAddress)
+                            m, n, k, alpha, x, weight, bias, function, pre.baseAddress,
+                            y.baseAddress)
                     }
                 }
             }
@@ -371,7 +372,8 @@ extension KernelTests {
                                 format, m, n, k, bias: nil, Int32(RAGKIT_RELU), isApart: false, name
                             )
                             check(
-                                format, m, n, k, bias: bias, Int32(RAGKIT_IDENTITY), isApart: false,
+                                format, m, n, k, alpha: 0.7, bias: bias, Int32(RAGKIT_IDENTITY),
+                                isApart: false,
                                 name)
                             check(
                                 format, m, n, k, bias: nil, Int32(RAGKIT_TANH), isApart: true, name)
