@@ -336,7 +336,7 @@ extension KernelTests {
             }
             var problem = AttentionProblem(
                 queries: [24, 25, 300, 60, 30], keys: [24, 70, 300, 9],
-                attended: [[0], [1], [2, 3], [1], [1]])
+                attended: [[1], [1], [2, 3], [1], [1]])
             problem.causal = causal
             problem.dropout.rate = 0.25
             (problem.width, problem.scale) = (32, 0.1)
@@ -356,9 +356,17 @@ extension KernelTests {
                 expectClose(problem.dense(gradients.dk), expected.dk, absolute: 0.01, name)
                 expectClose(problem.dense(gradients.dv), expected.dv, absolute: 0.01, name)
 
-                let short = 24 * problem.stride, rounds = level == RAGKIT_AVX512_BF16
-                #expect(found.out[..<short] == plain.out[..<short], "few rows, \(name)")
-                #expect((found.out != plain.out) == rounds, "\(name)")
+                // The first two segments see the same keys and yet do not round alike.
+                let rounds = level == RAGKIT_AVX512_BF16, stride = problem.stride
+                func largestDifference(rows: Range<Int>) -> Float {
+                    (rows.lowerBound * stride..<rows.upperBound * stride).map {
+                        abs(found.out[$0] - plain.out[$0])
+                    }.max() ?? 0
+                }
+                #expect(largestDifference(rows: 0..<24) < 1e-5, "few rows, \(name)")
+                for rows in [24..<49, 49..<349, 349..<409, 409..<439] {
+                    #expect((largestDifference(rows: rows) > 2e-5) == rounds, "\(rows), \(name)")
+                }
                 #expect((gradients.dq != plainGradients.dq) == rounds, "\(name)")
                 #expect((gradients.dk != plainGradients.dk) == rounds, "\(name)")
                 #expect((gradients.dv != plainGradients.dv) == rounds, "\(name)")
