@@ -82,7 +82,7 @@ void ragkit_attention_scores(const ragkit_attention *attention, const ragkit_que
     while (ragkit_next_run(attention, block->segment, limit, &run)) {
         const float *k = attention->k + run.row * attention->k_stride + column;
         ragkit_block_product(block, false, true, block->rows, run.length, attention->head_dim, attention->scale, q,
-                           attention->q_stride, k, attention->k_stride, 0, scores + run.column, stride);
+                             attention->q_stride, k, attention->k_stride, 0, scores + run.column, stride);
     }
     if (!attention->head_bias && !attention->segment_bias) return;
     const ragkit_kernel_table *kernels = ragkit_kernels();
@@ -174,8 +174,8 @@ static void forward_item(const job *j, const ragkit_query_block *block, intptr_t
     ragkit_key_run run = {.next = attention->attended_offsets[block->segment]};
     while (ragkit_next_run(attention, block->segment, limit, &run)) {
         ragkit_block_product(block, false, false, block->rows, width, run.length, 1, scores + run.column, stride,
-                           attention->v + run.row * attention->v_stride + column, attention->v_stride, beta, out,
-                           j->out_stride);
+                             attention->v + run.row * attention->v_stride + column, attention->v_stride, beta, out,
+                             j->out_stride);
         beta = 1;
     }
     for (intptr_t i = 0; i < block->rows; i++) {

@@ -127,8 +127,8 @@ static void backward_block(const job *j, const ragkit_query_block *block, intptr
     ragkit_attention_scores(attention, block, head, limit, p, stride);
     while (ragkit_next_run(attention, block->segment, limit, &run)) {
         ragkit_block_product(block, false, true, block->rows, run.length, width, 1, d_out, j->d_out_stride,
-                           attention->v + run.row * attention->v_stride + column, attention->v_stride, 0,
-                           ds + run.column, stride);
+                             attention->v + run.row * attention->v_stride + column, attention->v_stride, 0,
+                             ds + run.column, stride);
     }
     score_gradient(j, block, head, limit, p, ds, stride, ds + j->scratch);
     float beta = 0;
@@ -136,11 +136,11 @@ static void backward_block(const job *j, const ragkit_query_block *block, intptr
     while (ragkit_next_run(attention, block->segment, limit, &run)) {
         const float *k = attention->k + run.row * attention->k_stride + column;
         ragkit_block_product(block, true, false, run.length, width, block->rows, 1, p + run.column, stride, d_out,
-                           j->d_out_stride, 1, j->dv + run.row * j->dv_stride + column, j->dv_stride);
+                             j->d_out_stride, 1, j->dv + run.row * j->dv_stride + column, j->dv_stride);
         ragkit_block_product(block, false, false, block->rows, width, run.length, attention->scale, ds + run.column, stride, k,
-                           attention->k_stride, beta, dq, j->dq_stride);
+                             attention->k_stride, beta, dq, j->dq_stride);
         ragkit_block_product(block, true, false, run.length, width, block->rows, attention->scale, ds + run.column, stride, q,
-                           attention->q_stride, 1, j->dk + run.row * j->dk_stride + column, j->dk_stride);
+                             attention->q_stride, 1, j->dk + run.row * j->dk_stride + column, j->dk_stride);
         beta = 1;
     }
     if (beta == 0) {

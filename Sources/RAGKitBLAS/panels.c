@@ -6,7 +6,7 @@
 enum {
     ROW_BYTES = 240 << 10,  // of a block of A
     COLUMNS = 2048,         // of a block of B
-    STRIP_PANELS = 4,       // of B, before the epilogue
+    STRIP_PANELS = 4,       // of B, before the epilogue's function
 };
 
 static intptr_t round_up(intptr_t n, intptr_t multiple) { return ragkit_pieces(n, multiple) * multiple; }
@@ -111,8 +111,6 @@ void ragkit_multiply_panels(const ragkit_product *product, intptr_t i, intptr_t 
 
 // MARK: Packs
 
-enum { SHARED_BYTES = 16 << 20 };
-
 enum { HEADER_BYTES = 64, WIDEST_TILE = 32 };
 
 // What a pack begins with. It names the level it was made at, whose kernels its products use whatever the level is then.
@@ -153,39 +151,6 @@ static void pack_range(void *context, intptr_t begin, intptr_t end) {
         const float *b = all->b + (all->transpose_b ? j * all->ldb + p : p * all->ldb + j);
         all->format->pack_columns(!all->transpose_b, columns, depth, b, all->ldb, panels);
     }
-}
-
-static intptr_t shared_column_bytes(const ragkit_product *product) {
-    const ragkit_format *format = &product->kernels->formats[product->format];
-    intptr_t blocks = ragkit_pieces(product->k, block_depth(format, product->k));
-    return blocks * format->column_head + round_up(product->k, format->depth) * format->column_step;
-}
-
-intptr_t ragkit_shared_columns(const ragkit_product *product) {
-    return even_block(product->n, SHARED_BYTES / shared_column_bytes(product), product->kernels->tile_columns);
-}
-
-ragkit_product ragkit_share_panels(const ragkit_product *product, intptr_t j, intptr_t columns,
-                                   ragkit_epilogue *epilogue) {
-    const intptr_t width = product->kernels->tile_columns;
-    packing all = {
-        .kernels = product->kernels, .format = &product->kernels->formats[product->format], .k = product->k,
-        .n = columns, .ldb = product->ldb, .transpose_b = product->transpose_b,
-        .b = product->b + (product->transpose_b ? j * product->ldb : j),
-        .panels = ragkit_shared_panel_scratch((size_t)(round_up(columns, width) * shared_column_bytes(product))),
-    };
-    ragkit_parallel_ranges(ragkit_pieces(columns, width), 2 * product->k * width, pack_range, &all);
-    ragkit_product part = *product;
-    part.n = columns;
-    part.panels = all.panels;
-    part.c += j;
-    if (product->epilogue) {
-        *epilogue = *product->epilogue;
-        if (epilogue->bias) epilogue->bias += j;
-        epilogue->y += j;
-        part.epilogue = epilogue;
-    }
-    return part;
 }
 
 static void copy_range(void *context, intptr_t begin, intptr_t end) {
@@ -262,4 +227,31 @@ ragkit_product ragkit_product_with_pack(const void *pack) {
         product.ldb = about->transposed ? about->k : about->n;
     }
     return product;
+}
+
+// MARK: Panels for the pieces of one product
+
+enum { SHARED_BYTES = 16 << 20 };
+
+intptr_t ragkit_shared_columns(const ragkit_product *product) {
+    size_t column = (ragkit_pack_bytes(product->format, product->k, WIDEST_TILE) - HEADER_BYTES) / WIDEST_TILE;
+    return even_block(product->n, SHARED_BYTES / (intptr_t)column, product->kernels->tile_columns);
+}
+
+ragkit_product ragkit_share_panels(const ragkit_product *product, intptr_t j, intptr_t columns,
+                                   ragkit_epilogue *epilogue) {
+    const float *b = product->b + (product->transpose_b ? j * product->ldb : j);
+    char *pack = ragkit_shared_panel_scratch(ragkit_pack_bytes(product->format, product->k, columns));
+    ragkit_pack(product->format, product->transpose_b, product->k, columns, b, product->ldb, pack);
+    ragkit_product part = *product;
+    part.n = columns;
+    part.panels = pack + HEADER_BYTES;
+    part.c += j;
+    if (product->epilogue) {
+        *epilogue = *product->epilogue;
+        if (epilogue->bias) epilogue->bias += j;
+        epilogue->y += j;
+        part.epilogue = epilogue;
+    }
+    return part;
 }

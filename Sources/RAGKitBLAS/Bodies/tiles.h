@@ -77,7 +77,7 @@ INLINE void fetch_tile(const int height, intptr_t rows, float *c, intptr_t ldc) 
 // The sums of one tile over k steps from a panel of A and one of B.
 typedef void (*tile_function)(const int height, intptr_t k, const void *a, const void *b, ahead ahead, vf sums[][2]);
 
-// All tiles of one block: a panel of B stays in the first cache while A's panels, `a_stride` bytes apart, pass.
+// All tiles of one block: a panel of B stays in cache while A's panels, `a_stride` bytes apart, pass.
 INLINE void multiply_block(tile_function tile, const int height, intptr_t rows, intptr_t columns, intptr_t k,
                            const void *a, intptr_t a_stride, const void *b, intptr_t b_stride, float alpha, float beta,
                            const float *bias, float *c, intptr_t ldc) {

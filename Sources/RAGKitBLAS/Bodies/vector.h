@@ -157,6 +157,7 @@ INLINE double sum_double_lanes(vd x) {
 #endif
 }
 
+// A tree: __builtin_reduce_max of floats becomes a chain.
 INLINE float max_lanes(vf x) {
 #if LANES == 16
     __auto_type y = __builtin_elementwise_max(x.lo, x.hi);

@@ -373,8 +373,7 @@ extension KernelTests {
                             )
                             check(
                                 format, m, n, k, alpha: 0.7, bias: bias, Int32(RAGKIT_IDENTITY),
-                                isApart: false,
-                                name)
+                                isApart: false, name)
                             check(
                                 format, m, n, k, bias: nil, Int32(RAGKIT_TANH), isApart: true, name)
                         }
