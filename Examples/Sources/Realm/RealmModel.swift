@@ -55,11 +55,10 @@ public final class RealmEmbedder: Module, TextEncoder {
     public func hiddenStates(_ batch: TokenBatch) -> Tensor { bert(batch) }
 
     public func callAsFunction(_ batch: TokenBatch) -> Tensor {
-        let hidden = bert(batch)
         let pooled =
             configuration.pooling == .cls
-            ? hidden.rows(batch.offsets.dropLast().map { Int32($0) })
-            : hidden.segmentMeans(offsets: batch.offsets)
+            ? bert(batch, at: batch.offsets.dropLast().map { Int32($0) })
+            : bert(batch).segmentMeans(offsets: batch.offsets)
         let projected = dense(pooled)
         return norm.map { $0(projected) } ?? projected
     }
@@ -112,7 +111,7 @@ public final class RealmReader: Module {
         let targets = texts.flatMap { text in
             text.labels.flatMap { repeatElement($0, count: documents) }
         }
-        return words.logProbabilities(bert(inputs).rows(rows), targets: targets)
+        return words.logProbabilities(bert(inputs, at: rows), targets: targets)
             .reshaped([targets.count / documents, documents])
     }
 

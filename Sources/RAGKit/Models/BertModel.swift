@@ -28,6 +28,24 @@ public final class BertModel: Module {
             layer.checkpointed([hidden]) { layer($0[0], segments) }
         }
     }
+
+    /// The states of some tokens only, which spares the last layer most of its work: there the other
+    /// tokens are attended to, and nothing more.
+    ///
+    /// - Parameter rows: of the states of all tokens; in any order, and repeated if need be.
+    /// - Returns: the states after the last layer, `[rows.count, hidden]`.
+    /// - Precondition: each row is below `batch.totalTokens`.
+    public func callAsFunction(_ batch: TokenBatch, at rows: [Int32]) -> Tensor {
+        check(rows, below: batch.totalTokens, "BertModel")
+        guard let last = layers.last else { return self(batch).rows(rows) }
+        let hidden = self(batch, layerCount: layers.count - 1)
+        let asked = Set(rows).sorted()
+        let segments = SegmentMap(selfAttention: batch.offsets, at: asked)
+        let states = last.checkpointed([hidden]) { last($0[0], at: asked, segments) }
+        if asked == rows { return states }
+        let places = Dictionary(uniqueKeysWithValues: zip(asked, Int32(0)...))
+        return states.rows(rows.compactMap { places[$0] })
+    }
 }
 
 /// Word, position and type vectors, summed, normalized and dropped out.
@@ -88,9 +106,13 @@ final class BertLayer: Module {
         norm = LayerNorm(width, epsilon: config.layerNormEps)
     }
 
-    func callAsFunction(_ hidden: Tensor, _ segments: SegmentMap) -> Tensor {
-        let attended = attentionOutput(attention(hidden, segments))
-        let middle = attentionNorm(attended, residual: hidden, dropout: attentionDropout)
+    /// - Parameter rows: of `hidden`, for which there are results; all by default.
+    func callAsFunction(
+        _ hidden: Tensor, at rows: [Int32]? = nil, _ segments: SegmentMap
+    ) -> Tensor {
+        let asking = rows.map { hidden.rows($0) } ?? hidden
+        let attended = attentionOutput(attention(asking, hidden, segments))
+        let middle = attentionNorm(attended, residual: asking, dropout: attentionDropout)
         return norm(
             contract(expand(middle, activation: activation)), residual: middle, dropout: dropout)
     }
@@ -117,9 +139,9 @@ final class BertSelfAttention: Module {
         value = Linear(width, width, initialization: rule)
     }
 
-    func callAsFunction(_ hidden: Tensor, _ segments: SegmentMap) -> Tensor {
+    func callAsFunction(_ asking: Tensor, _ hidden: Tensor, _ segments: SegmentMap) -> Tensor {
         .attention(
-            query(hidden), key(hidden), value(hidden), segments: segments, heads: heads,
+            query(asking), key(hidden), value(hidden), segments: segments, heads: heads,
             scale: scale, dropout: dropout.mask())
     }
 }

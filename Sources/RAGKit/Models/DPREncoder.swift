@@ -97,11 +97,10 @@ public final class DPREncoder: Module, TextEncoder, HuggingFaceModel {
         precondition(
             batch.lengths.allSatisfy { (1...maxTokens).contains($0) },
             "DPREncoder: sequences of 1 to \(maxTokens) tokens are needed")
-        let hidden = body.bert(batch)
         let pooled =
             switch configuration.pooling {
-            case .cls: hidden.rows(batch.offsets.dropLast().map { Int32($0) })
-            case .mean: hidden.segmentMeans(offsets: batch.offsets)
+            case .cls: body.bert(batch, at: batch.offsets.dropLast().map { Int32($0) })
+            case .mean: body.bert(batch).segmentMeans(offsets: batch.offsets)
             }
         let projected =
             body.projection.map {

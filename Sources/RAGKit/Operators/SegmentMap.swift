@@ -24,6 +24,21 @@ public struct SegmentMap: Sendable, Equatable {
             queryOffsets: offsets, keyOffsets: offsets, attended: Array(0..<offsets.count - 1))
     }
 
+    /// Some rows of each segment attend to all of it.
+    ///
+    /// - Parameters:
+    ///   - offsets: where each segment begins, and at last the number of rows.
+    ///   - rows: ascending.
+    init(selfAttention offsets: [Int], at rows: [Int32]) {
+        var asking = 0
+        let queryOffsets = offsets.map { offset in
+            while asking < rows.count, rows[asking] < offset { asking += 1 }
+            return asking
+        }
+        self.init(
+            queryOffsets: queryOffsets, keyOffsets: offsets, attended: Array(0..<offsets.count - 1))
+    }
+
     /// Query segment `s` attends to key segment `attended[s]` alone.
     public init(queryOffsets: [Int], keyOffsets: [Int], attended: [Int]) {
         self.init(

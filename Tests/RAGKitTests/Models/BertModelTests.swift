@@ -80,6 +80,56 @@ import Testing
         #expect(model(batch).elements != one.elements)
     }
 
+    /// Rows of several sequences, none of one of them, out of order and twice: the states are those of
+    /// all rows, and so are the gradients of all parameters, also from activations computed again.
+    @Test(arguments: [false, true])
+    func statesOfSomeRows(checkpointing: Bool) {
+        let model = Self.model()
+        let batch = TinyModels.batch
+        let (begin, end) = (Int32(batch.offsets[2]), Int32(batch.totalTokens))
+        ForwardContext.$current.withValue(.init(checkpointsActivations: checkpointing)) {
+            for rows in [[0, 2, begin], [begin + 1, 0, end - 1, begin + 1], []] as [[Int32]] {
+                let (some, all) = (model(batch, at: rows), model(batch).rows(rows))
+                expectClose(some, all)
+                let weights = Tensor.counting(all.shape)
+                let found = gradients(of: (some * weights).sum(), for: model.parameters())
+                let expected = gradients(of: (all * weights).sum(), for: model.parameters())
+                // A key's bias moves all scores of a row alike: its gradient is rounding.
+                for (name, parameter) in model.namedParameters()
+                where !rows.isEmpty && !name.hasSuffix("key.bias") {
+                    guard let one = found[parameter], let other = expected[parameter] else {
+                        Issue.record("\(name) has no gradient")
+                        continue
+                    }
+                    expectClose(one, other, "\(name)")
+                }
+            }
+        }
+        #expect(model(TokenBatch(), at: []).shape == [0, 12])
+    }
+
+    /// The last layer's products have as many rows as are asked for, but for keys and values.
+    @Test func otherRowsCostLittle() {
+        func operations(_ body: (BertModel) -> Tensor) -> Double {
+            let profile = Profile()
+            let model = Self.model()
+            ForwardContext.$current.withValue(.init(profile: profile)) { _ = body(model) }
+            return profile.report().rows.reduce(0) { $0 + $1.operations }
+        }
+        let (width, inner) = (TinyModels.bert.hiddenSize, TinyModels.bert.intermediateSize)
+        let batch = TinyModels.batch
+        let rows: [Int32] = [0, 3]
+        let spared = Double(batch.totalTokens - rows.count) * Double(4 * width * (width + inner))
+        let attention = operations { $0(batch) } - operations { $0(batch, at: rows) } - spared
+        let pairs = batch.lengths.map { $0 * $0 }.reduce(0, +)
+        let few = rows.map { row in batch.lengths[batch.offsets.lastIndex { $0 <= Int(row) } ?? 0] }
+        #expect(attention == 4 * Double(width * (pairs - few.reduce(0, +))))
+    }
+
+    @Test func rowsThatAreNotThereStop() async {
+        await #expect(processExitsWith: .failure) { _ = Self.model()(TokenBatch([[3]]), at: [1]) }
+    }
+
     @Test func dropoutFollowsTheSeed() {
         let model = Self.model()
         func states(_ seed: UInt64) -> [Float] {
