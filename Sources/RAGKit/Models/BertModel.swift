@@ -119,6 +119,8 @@ final class BertLayer: Module {
 }
 
 /// BERT's self-attention, up to and without its output projection.
+///
+/// Where few rows attend to many, no keys and values are made.
 final class BertSelfAttention: Module {
     @ModuleInfo(key: "query") var query: Linear
     @ModuleInfo(key: "key") var key: Linear
@@ -139,9 +141,67 @@ final class BertSelfAttention: Module {
         value = Linear(width, width, initialization: rule)
     }
 
+    /// - Parameters:
+    ///   - asking: the rows that attend, `[queryRows, width]`.
+    ///   - hidden: the rows attended to, `[keyRows, width]`.
     func callAsFunction(_ asking: Tensor, _ hidden: Tensor, _ segments: SegmentMap) -> Tensor {
-        .attention(
-            query(asking), key(hidden), value(hidden), segments: segments, heads: heads,
-            scale: scale, dropout: dropout.mask())
+        let (queries, mask) = (query(asking), dropout.mask())
+        if isCheaperWithoutKeys(segments, width: hidden.dim(1)) {
+            return withoutKeys(queries, hidden, segments, mask)
+        }
+        return .attention(
+            queries, key(hidden), value(hidden), segments: segments, heads: heads, scale: scale,
+            dropout: mask)
+    }
+
+    /// Whether to multiply with the weights of keys and values for each query instead of each state.
+    private func isCheaperWithoutKeys(_ segments: SegmentMap, width: Int) -> Bool {
+        let (queries, keys) = (segments.queryOffsets.last ?? 0, segments.keyOffsets.last ?? 0)
+        return (queries - keys) * width + segments.pairs * (heads - 1) < 0
+    }
+
+    /// The same for few queries: no state becomes a key or a value. For a state x,
+    ///
+    ///     q · (K x + b) = (Kᵀ q) · x + q · b      and      Σ p (V x + c) = V (Σ p x) + c Σ p
+    ///
+    /// where q · b is the same for all keys of a query, so that softmax does not see it: the gradient of
+    /// the keys' bias is zero. The sum of p is 1 unless some are dropped out.
+    private func withoutKeys(
+        _ queries: Tensor, _ hidden: Tensor, _ segments: SegmentMap, _ mask: DropoutMask
+    ) -> Tensor {
+        let (rows, width) = (queries.dim(0), hidden.dim(1))
+        func byHead(_ layer: Linear) -> Tensor {
+            layer.weight.tensor.reshaped([heads, width / heads, width])
+        }
+        let heard = queries.reshaped([rows, heads, width / heads]).permuted([1, 0, 2])
+        let asked = heard.matmul(byHead(key)).reshaped([heads * rows, width])
+            .withoutEffect(of: key.bias?.tensor)
+        let separate = segments.repeatingQueries(heads)
+        func read(_ values: Tensor) -> Tensor {
+            .attention(
+                asked, hidden, values, segments: separate, heads: 1, scale: scale, dropout: mask)
+        }
+        let states = read(hidden).reshaped([heads, rows, width])
+        let found = states.matmul(byHead(value), otherTransposed: true)
+            .permuted([1, 0, 2]).reshaped([rows, width])
+        guard let bias = value.bias?.tensor else { return found }
+        guard mask.rate > 0 else { return found + bias }
+        let kept = read(.full(hidden.shape, 1)).mean(axis: -1).reshaped([heads, rows]).transposed()
+        let parts = bias.reshaped([heads, width / heads])
+        return found
+            + (kept.reshaped([rows, heads, 1]).broadcast(to: [rows] + parts.shape) * parts)
+            .reshaped([rows, width])
+    }
+}
+
+extension Tensor {
+    /// The same elements, with a gradient of zeros for a tensor that they do not depend on.
+    fileprivate func withoutEffect(of other: Tensor?) -> Tensor {
+        guard let other else { return self }
+        let shape = other.shape
+        return .record("withoutEffect", [self, other], value: self) { gradient, sink in
+            sink.add(gradient, to: 0)
+            sink.add(.zeros(shape), to: 1)
+        }
     }
 }

@@ -119,15 +119,7 @@ private struct AttentionCall {
 
     /// Query row times key row, times the width; causal attention sees about half of it.
     private var pairs: Double {
-        var sum = 0
-        for query in 0..<segments.queryOffsets.count - 1 {
-            let rows = segments.queryOffsets[query + 1] - segments.queryOffsets[query]
-            let lists = segments.attendedOffsets[query]..<segments.attendedOffsets[query + 1]
-            for key in segments.attended[lists] {
-                sum += rows * (segments.keyOffsets[key + 1] - segments.keyOffsets[key])
-            }
-        }
-        return Double(sum) * Double(queries.dim(1)) * (causal ? 0.5 : 1)
+        Double(segments.pairs) * Double(queries.dim(1)) * (causal ? 0.5 : 1)
     }
 
     private func withKernelArguments(_ body: (UnsafePointer<ragkit_attention>) -> Void) {

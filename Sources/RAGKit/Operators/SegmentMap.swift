@@ -66,4 +66,29 @@ public struct SegmentMap: Sendable, Equatable {
         for list in attended { next.append(next[next.count - 1] + list.count) }
         attendedOffsets = next
     }
+
+    /// How many pairs there are of a query row and a key row that it attends to.
+    var pairs: Int {
+        var sum = 0
+        for query in 0..<queryOffsets.count - 1 {
+            let rows = queryOffsets[query + 1] - queryOffsets[query]
+            for key in attended[attendedOffsets[query]..<attendedOffsets[query + 1]] {
+                sum += rows * (keyOffsets[key + 1] - keyOffsets[key])
+            }
+        }
+        return sum
+    }
+
+    /// The map of query rows that are there `count` times, one time after the other.
+    func repeatingQueries(_ count: Int) -> SegmentMap {
+        let (rows, lists) = (queryOffsets.last ?? 0, attendedLists)
+        return SegmentMap(
+            queryOffsets: [0]
+                + (0..<count).flatMap { time in queryOffsets.dropFirst().map { time * rows + $0 } },
+            keyOffsets: keyOffsets, attended: (0..<count).flatMap { _ in lists })
+    }
+
+    private var attendedLists: [[Int]] {
+        zip(attendedOffsets, attendedOffsets.dropFirst()).map { Array(attended[$0..<$1]) }
+    }
 }

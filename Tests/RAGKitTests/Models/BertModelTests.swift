@@ -88,7 +88,8 @@ import Testing
         let batch = TinyModels.batch
         let (begin, end) = (Int32(batch.offsets[2]), Int32(batch.totalTokens))
         ForwardContext.$current.withValue(.init(checkpointsActivations: checkpointing)) {
-            for rows in [[0, 2, begin], [begin + 1, 0, end - 1, begin + 1], []] as [[Int32]] {
+            let many = Array(begin..<end).reversed() + [0]
+            for rows in [[0, 2, begin], [begin + 1, 0, end - 1, begin + 1], many, []] {
                 let (some, all) = (model(batch, at: rows), model(batch).rows(rows))
                 expectClose(some, all)
                 let weights = Tensor.counting(all.shape)
@@ -108,22 +109,76 @@ import Testing
         #expect(model(TokenBatch(), at: []).shape == [0, 12])
     }
 
-    /// The last layer's products have as many rows as are asked for, but for keys and values.
-    @Test func otherRowsCostLittle() {
-        func operations(_ body: (BertModel) -> Tensor) -> Double {
-            let profile = Profile()
-            let model = Self.model()
-            ForwardContext.$current.withValue(.init(profile: profile)) { _ = body(model) }
-            return profile.report().rows.reduce(0) { $0 + $1.operations }
-        }
-        let (width, inner) = (TinyModels.bert.hiddenSize, TinyModels.bert.intermediateSize)
+    /// The last layer's products have as many rows as are asked for. With few of them no keys and
+    /// values are made, but for each of three heads the weights meet the queries.
+    @Test(arguments: [([0, 3] as [Int32], 2 * 4), (Array(5..<12), 7 * 7)])
+    func otherRowsCostLittle(rows: [Int32], pairs: Int) {
+        let profile = Profile()
+        let model = Self.model()
         let batch = TinyModels.batch
-        let rows: [Int32] = [0, 3]
-        let spared = Double(batch.totalTokens - rows.count) * Double(4 * width * (width + inner))
-        let attention = operations { $0(batch) } - operations { $0(batch, at: rows) } - spared
-        let pairs = batch.lengths.map { $0 * $0 }.reduce(0, +)
-        let few = rows.map { row in batch.lengths[batch.offsets.lastIndex { $0 <= Int(row) } ?? 0] }
-        #expect(attention == 4 * Double(width * (pairs - few.reduce(0, +))))
+        ForwardContext.$current.withValue(.init(profile: profile)) { _ = model(batch, at: rows) }
+        let (width, inner) = (TinyModels.bert.hiddenSize, TinyModels.bert.intermediateSize)
+        func products(_ rows: Int) -> Int { 4 * rows * width * (width + inner) }
+        let first =
+            products(batch.totalTokens) + 4 * batch.totalTokens * width * width
+            + batch.lengths.reduce(0) { $0 + 4 * $1 * $1 * width }
+        let isFew = rows.count == 2
+        let last =
+            products(rows.count) + 4 * (isFew ? rows.count : batch.totalTokens) * width * width
+            + 4 * pairs * width * (isFew ? 3 : 1)
+        let counted = profile.report().rows.reduce(0) { $0 + $1.operations }
+        #expect(counted == Double(first + last))
+    }
+
+    /// With dropout a query's probabilities do not add up to 1, and the values' bias counts as often as
+    /// they do: as a state counts that all keys share.
+    @Test func dropoutOfFewQueries() {
+        let model = Self.model()
+        let attention = model.layers[1].attention
+        let (width, batch) = (12, TinyModels.batch)
+        let segments = SegmentMap(selfAttention: batch.offsets, at: [0, 5, 6])
+        let same = Tensor.counting([1, width]).broadcast(to: [batch.totalTokens, width])
+        let weight = attention.value.weight.value.copied()
+        func found(weight: Tensor, bias: Tensor) -> Tensor {
+            attention.value.weight.update(weight)
+            attention.value.bias?.update(bias)
+            let context = ForwardContext(isTraining: true, seed: 4)
+            return ForwardContext.$current.withValue(context) {
+                attention(same.slice(0..<3), same, segments).detached
+            }
+        }
+        let kept = found(weight: .zeros([width, width]), bias: .full([width], 1))
+        let value = same.slice(0..<1).linear(weight).detached
+        expectClose(found(weight: weight, bias: .zeros([width])), kept * value)
+        let sums = Set(kept.elements)
+        #expect(sums.count > 3 && sums.allSatisfy { $0 >= 0 }, "\(sums)")
+        let bias = Tensor.counting([width])
+        expectClose(found(weight: weight, bias: bias), kept * (value + bias))
+    }
+
+    /// The gradients with dropout are what small steps say.
+    @Test func gradientsOfFewQueries() {
+        let attention = Self.model().layers[1].attention
+        var generator = SeededGenerator(seed: 8)
+        let batch = TinyModels.batch
+        let asking = Tensor.random([3, 12], using: &generator)
+        let hidden = Tensor.random([batch.totalTokens, 12], using: &generator)
+        let segments = SegmentMap(selfAttention: batch.offsets, at: [0, 5, 6])
+        for isTraining in [false, true] {
+            expectGradient(
+                of: { inputs in
+                    let context = ForwardContext(isTraining: isTraining, seed: 4)
+                    return ForwardContext.$current.withValue(context) {
+                        attention(inputs[0], inputs[1], segments)
+                    }
+                }, at: [asking, hidden], seed: 9)
+            expectEveryParameterReached(in: attention, isKeyBias: { $0 == "key.bias" }) {
+                let context = ForwardContext(isTraining: isTraining, seed: 4)
+                return ForwardContext.$current.withValue(context) {
+                    attention(asking, hidden, segments)
+                }
+            }
+        }
     }
 
     @Test func rowsThatAreNotThereStop() async {
