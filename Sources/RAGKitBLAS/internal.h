@@ -132,6 +132,12 @@ enum {
     RAGKIT_INT8_STEPS = 768,  // of k that share scales, at most
 };
 
+/// Rows of A in memory that are rearranged next.
+typedef struct {
+    const float *first;
+    intptr_t rows, k, stride;
+} ragkit_next_rows;
+
 /// How products in one number format are made: rows of A and columns of B become panels (Bodies/panels.h), whose products
 /// are summed in registers (Bodies/tiles.h).
 typedef struct {
@@ -144,9 +150,10 @@ typedef struct {
                       void *panels);
     void (*pack_columns)(bool across, intptr_t columns, intptr_t k, const float *b, intptr_t ldb, void *panels);
     // C[rows, columns] = alpha * A * B + beta * C + bias[columns] (nullable) from panels of `height` rows; k as made up,
-    // B's panels `b_stride` bytes apart
+    // B's panels `b_stride` bytes apart; `next`, nullable, is fetched meanwhile
     void (*multiply)(intptr_t height, intptr_t rows, intptr_t columns, intptr_t k, const void *a, const void *b,
-                     intptr_t b_stride, float alpha, float beta, const float *bias, float *c, intptr_t ldc);
+                     intptr_t b_stride, float alpha, float beta, const float *bias, float *c, intptr_t ldc,
+                     const ragkit_next_rows *next);
 } ragkit_format;
 
 /// The products of one instruction level.

@@ -71,26 +71,77 @@ static panels columns_block(const plan *plan, const ragkit_product *product, int
     return (panels){plan->b, stride};
 }
 
-// Adds the product over steps p ..< p + depth to rows i ..< i + rows of the columns that `b` holds. Where a function follows
-// the last steps, they are done in strips, which are still in the second cache when it comes to them.
-static void multiply_rows(const plan *plan, const ragkit_product *product, intptr_t i, intptr_t rows, intptr_t j,
-                          intptr_t columns, intptr_t p, intptr_t depth, panels b) {
-    const ragkit_format *format = plan->format;
-    // panels of about one height: a last one of few rows would waste its tiles
-    intptr_t height = ragkit_pieces(rows, ragkit_pieces(rows, plan->kernels->tile_rows));
-    const float *a = product->a + (product->transpose_a ? p * product->lda + i : i * product->lda + p);
-    format->pack_rows(product->transpose_a, rows, depth, height, a, product->lda, plan->a);
+// Rows i ..< i + rows, columns j ..< j + columns and steps p ..< p + depth of a product.
+typedef struct {
+    const plan *plan;
+    const ragkit_product *product;
+    intptr_t i, rows, j, columns, p, depth;
+    intptr_t height;  // of A's panels
+    panels b;
+    const ragkit_epilogue *epilogue;  // if these are the last steps
+} block;
 
-    const ragkit_epilogue *epilogue = p + depth == product->k ? product->epilogue : NULL;
-    const float *bias = epilogue ? epilogue->bias : NULL;
-    const bool maps = epilogue && ragkit_has_function(epilogue, product->c);
-    const intptr_t strip = maps ? STRIP_PANELS * plan->kernels->tile_columns : columns;
-    for (intptr_t s = 0; s < columns; s += strip, b.first += STRIP_PANELS * b.stride) {
-        intptr_t width = ragkit_min(strip, columns - s);
-        format->multiply(height, rows, width, round_up(depth, format->depth), plan->a, b.first, b.stride,
-                         product->alpha, p == 0 ? product->beta : 1, bias ? bias + j + s : NULL,
-                         product->c + i * product->ldc + j + s, product->ldc);
-        if (maps) ragkit_apply_function(epilogue, i, rows, j + s, width, product->c, product->ldc);
+static const float *rows_in_memory(const block *block, intptr_t row) {
+    const ragkit_product *product = block->product;
+    return product->a + (product->transpose_a ? block->p * product->lda + row : row * product->lda + block->p);
+}
+
+// Where A's panel of the block's row `row` is.
+static char *row_panel(const block *block, intptr_t row) {
+    const ragkit_format *format = block->plan->format;
+    return block->plan->a + row * (format->row_head + round_up(block->depth, format->depth) * format->row_step);
+}
+
+// The products of the block's rows row ..< row + rows and columns column ..< column + columns, whose panels are made.
+static void multiply_part(const block *block, intptr_t row, intptr_t rows, intptr_t column, intptr_t columns,
+                          const ragkit_next_rows *next) {
+    const ragkit_product *product = block->product;
+    const ragkit_format *format = block->plan->format;
+    const float *bias = block->epilogue ? block->epilogue->bias : NULL;
+    format->multiply(block->height, rows, columns, round_up(block->depth, format->depth), row_panel(block, row),
+                     block->b.first + column / block->plan->kernels->tile_columns * block->b.stride, block->b.stride,
+                     product->alpha, block->p == 0 ? product->beta : 1, bias ? bias + block->j + column : NULL,
+                     product->c + (block->i + row) * product->ldc + block->j + column, product->ldc, next);
+}
+
+// Makes A's panels. Where rows lie back to front in memory, each panel meets the first of B at once, and meanwhile the rows of
+// the next come from memory, up to row `end`. Returns how many columns are done.
+static intptr_t pack_rows(const block *block, intptr_t end) {
+    const ragkit_product *product = block->product;
+    const ragkit_format *format = block->plan->format;
+    if (product->transpose_a) {
+        format->pack_rows(true, block->rows, block->depth, block->height, rows_in_memory(block, block->i), product->lda,
+                          block->plan->a);
+        return 0;
+    }
+    const intptr_t columns = ragkit_min(block->plan->kernels->tile_columns, block->columns);
+    for (intptr_t row = 0; row < block->rows; row += block->height) {
+        intptr_t rows = ragkit_min(block->height, block->rows - row), following = block->i + row + rows;
+        format->pack_rows(false, rows, block->depth, block->height, rows_in_memory(block, block->i + row), product->lda,
+                          row_panel(block, row));
+        ragkit_next_rows next = {
+            rows_in_memory(block, following), ragkit_min(block->height, end - following), block->depth, product->lda,
+        };
+        multiply_part(block, row, rows, 0, columns, next.rows > 0 ? &next : NULL);
+    }
+    return columns;
+}
+
+// Adds the product of a block to C. Where a function follows the last steps, they are done in strips, which are still in the
+// second cache when it comes to them.
+static void multiply_rows(block *block, intptr_t end) {
+    const ragkit_product *product = block->product;
+    // panels of about one height: a last one of few rows would waste its tiles
+    block->height = ragkit_pieces(block->rows, ragkit_pieces(block->rows, block->plan->kernels->tile_rows));
+    const intptr_t done = pack_rows(block, end);
+    const bool maps = block->epilogue && ragkit_has_function(block->epilogue, product->c);
+    const intptr_t strip = maps ? STRIP_PANELS * block->plan->kernels->tile_columns : block->columns;
+    for (intptr_t s = 0; s < block->columns; s += strip) {
+        intptr_t width = ragkit_min(strip, block->columns - s), from = ragkit_max(s, done);
+        multiply_part(block, 0, block->rows, from, s + width - from, NULL);
+        if (maps) {
+            ragkit_apply_function(block->epilogue, block->i, block->rows, block->j + s, width, product->c, product->ldc);
+        }
     }
 }
 
@@ -102,8 +153,12 @@ void ragkit_multiply_panels(const ragkit_product *product, intptr_t i, intptr_t 
             intptr_t depth = ragkit_min(plan.depth, product->k - p);
             panels b = columns_block(&plan, product, column, block_columns, p, depth);
             for (intptr_t row = i; row < i + rows; row += plan.rows) {
-                multiply_rows(&plan, product, row, ragkit_min(plan.rows, i + rows - row), column, block_columns, p,
-                              depth, b);
+                block block = {
+                    .plan = &plan, .product = product, .i = row, .rows = ragkit_min(plan.rows, i + rows - row),
+                    .j = column, .columns = block_columns, .p = p, .depth = depth, .b = b,
+                    .epilogue = p + depth == product->k ? product->epilogue : NULL,
+                };
+                multiply_rows(&block, i + rows);
             }
         }
     }

@@ -28,67 +28,125 @@ INLINE void store_tile(const int height, intptr_t rows, intptr_t columns, const 
     }
 }
 
-// What lies behind a panel, mostly the next one, is fetched while the tiles pass over it, so that memory and arithmetic run
-// at the same time. Each of a few tiles asks for a part of its share in every round; each of many for the whole at once,
-// since loads are what a round can spare least.
+// What is fetched while a tile is summed, so that memory and arithmetic run at the same time: the tile's place in C; then rows
+// of A that are packed next, or if there are none a part of B's panels: what lies behind a panel is mostly the next one.
 typedef struct {
+    char *c;
+    intptr_t c_rows, c_stride;
     const char *first;
-    intptr_t bytes;  // that the rounds are to ask for
+    intptr_t bytes, rows, stride;  // `bytes` of each row
 } ahead;
 
-enum { FEW_TILES = 8, CACHE_LINE = 64, ROUND_BYTES = 4 * TILE_COLUMNS };
+enum { CACHE_LINE = 64, ROUND_BYTES = 4 * TILE_COLUMNS };
 
 INLINE void fetch(const char *first, intptr_t bytes) {
     for (intptr_t i = 0; i < bytes; i += CACHE_LINE) __builtin_prefetch(first + i, 0, 2);
 }
 
-INLINE ahead share_of_next(const void *panel, intptr_t panel_bytes, intptr_t tile, intptr_t tiles) {
-    // a single tile runs at the memory's speed: a short way ahead is right for it
-    if (tiles == 1) return (ahead){(const char *)panel + ragkit_min(1024, panel_bytes), panel_bytes};
-    ahead share = {(const char *)panel + panel_bytes + panel_bytes / tiles * tile, panel_bytes / tiles};
-    if (tiles > FEW_TILES) {
-        fetch(share.first, share.bytes);
-        share.bytes = 0;
+INLINE void fetch_row_of_c(const ahead *ahead, intptr_t row) {
+    _Pragma("unroll") for (intptr_t i = 0; i < TILE_COLUMNS * (intptr_t)sizeof(float); i += CACHE_LINE) {
+        __builtin_prefetch(ahead->c + row * ahead->c_stride + i, 1);
     }
-    return share;
+}
+
+// Of rows a line each in turn, `each` in a round: few enough that none has to wait for those before.
+typedef struct {
+    const char *next;
+    intptr_t row, left, each;
+} line_cursor;
+
+INLINE line_cursor lines_of(const ahead *ahead, intptr_t rounds) {
+    intptr_t lines = ahead->rows * ragkit_pieces(ahead->bytes, CACHE_LINE);
+    return (line_cursor){ahead->first, 0, lines, rounds > 0 ? ragkit_pieces(lines, rounds) : 0};
+}
+
+INLINE void fetch_lines(const ahead *ahead, line_cursor *lines) {
+    for (intptr_t i = 0; i < lines->each && lines->left > 0; i++, lines->left--) {
+        __builtin_prefetch(lines->next, 0, 2);
+        lines->next += ahead->stride;
+        if (++lines->row == ahead->rows) {
+            lines->next += CACHE_LINE - ahead->rows * ahead->stride;
+            lines->row = 0;
+        }
+    }
+}
+
+// With 16 registers a load is what a round can spare least: there, C is asked for at once, and B, too, by each of many tiles.
+enum { FEW_TILES = 8, SPREADS = LANES == 16 };
+
+// What the tile of a panel of B is to fetch of it and the next.
+INLINE void fetch_panels(const char *panel, intptr_t panel_bytes, intptr_t tile, intptr_t tiles, ahead *ahead) {
+    if (tiles == 1) {  // it runs at the memory's speed: a short way ahead is right for it
+        ahead->first = panel + ragkit_min(1024, panel_bytes);
+        ahead->bytes = panel_bytes;
+        return;
+    }
+    ahead->first = panel + panel_bytes + panel_bytes / tiles * tile;
+    ahead->bytes = panel_bytes / tiles;
+    if (!SPREADS && tiles > FEW_TILES) {
+        fetch(ahead->first, ahead->bytes);
+        ahead->bytes = 0;
+    }
+}
+
+INLINE void fetch_next_rows(const ragkit_next_rows *next, ahead *ahead) {
+    ahead->first = (const char *)next->first;
+    ahead->rows = next->rows;
+    ahead->bytes = next->k * (intptr_t)sizeof(float);
+    ahead->stride = next->stride * (intptr_t)sizeof(float);
 }
 
 // Runs the statements for p = 0 ..< rounds, each of which reads ROUND_BYTES of the panel of B.
-#define TILE_LOOP(rounds, ...)                                                                   \
-    if (ahead.bytes == 0) {                                                                      \
-        ALIGNED for (intptr_t p = 0; p < (rounds); p++) { __VA_ARGS__ }                          \
-    } else {                                                                                     \
-        const char *next = ahead.first;                                                          \
-        const intptr_t step = ahead.bytes / (rounds);                                            \
-        ALIGNED for (intptr_t p = 0; p < (rounds); p++, next += step) {                          \
-            fetch(next, ROUND_BYTES);                                                            \
-            __VA_ARGS__                                                                          \
-        }                                                                                        \
+#define TILE_LOOP(rounds, ...)                                                              \
+    {                                                                                       \
+        intptr_t p = 0;                                                                     \
+        if (SPREADS) {                                                                      \
+            for (; p < ragkit_min(rounds, ahead.c_rows); p++) {                             \
+                fetch_row_of_c(&ahead, p);                                                  \
+                __VA_ARGS__                                                                 \
+            }                                                                               \
+        } else {                                                                            \
+            for (intptr_t row = 0; row < ahead.c_rows; row++) fetch_row_of_c(&ahead, row);  \
+        }                                                                                   \
+        if (ahead.rows > 0) {                                                               \
+            line_cursor lines = lines_of(&ahead, (rounds) - p);                             \
+            ALIGNED for (; p < (rounds); p++) {                                             \
+                fetch_lines(&ahead, &lines);                                                \
+                __VA_ARGS__                                                                 \
+            }                                                                               \
+        } else if (SPREADS || ahead.bytes > 0) {                                            \
+            const char *next = ahead.first;                                                 \
+            const intptr_t step = ahead.bytes / ragkit_max((rounds) - p, 1);                \
+            ALIGNED for (; p < (rounds); p++, next += step) {                               \
+                fetch(next, ROUND_BYTES);                                                   \
+                __VA_ARGS__                                                                 \
+            }                                                                               \
+        } else {                                                                            \
+            ALIGNED for (; p < (rounds); p++) { __VA_ARGS__ }                               \
+        }                                                                                   \
     }
-
-// C's lines come from afar: they are asked for before the sums, to be there after them.
-INLINE void fetch_tile(const int height, intptr_t rows, float *c, intptr_t ldc) {
-    _Pragma("unroll") for (int r = 0; r < height; r++) {
-        __builtin_prefetch(c + ragkit_min(r, rows - 1) * ldc, 1);
-        if (LANES == 16) __builtin_prefetch(c + ragkit_min(r, rows - 1) * ldc + LANES, 1);
-    }
-}
 
 // The sums of one tile over k steps from a panel of A and one of B.
 typedef void (*tile_function)(const int height, intptr_t k, const void *a, const void *b, ahead ahead, vf sums[][2]);
 
-// All tiles of one block: a panel of B stays in cache while A's panels, `a_stride` bytes apart, pass.
+// All tiles of one block: a panel of B stays in cache while A's panels, `a_stride` bytes apart, pass. `next` comes in while
+// there is but one panel of A.
 INLINE void multiply_block(tile_function tile, const int height, intptr_t rows, intptr_t columns, intptr_t k,
                            const void *a, intptr_t a_stride, const void *b, intptr_t b_stride, float alpha, float beta,
-                           const float *bias, float *c, intptr_t ldc) {
+                           const float *bias, float *c, intptr_t ldc, const ragkit_next_rows *next) {
     intptr_t tiles = ragkit_pieces(rows, height);
     for (intptr_t j = 0; j < columns; j += TILE_COLUMNS) {
         const char *panel = (const char *)b + j / TILE_COLUMNS * b_stride;
         for (intptr_t t = 0; t < tiles; t++) {
             intptr_t i = t * height;
             vf sums[TILE_ROWS][2];
-            fetch_tile(height, rows - i, c + i * ldc + j, ldc);
-            tile(height, k, (const char *)a + t * a_stride, panel, share_of_next(panel, b_stride, t, tiles), sums);
+            ahead ahead = {(char *)(c + i * ldc + j), ragkit_min(height, rows - i), ldc * (intptr_t)sizeof(float)};
+            if (next) {
+                fetch_next_rows(next, &ahead);
+            } else {
+                fetch_panels(panel, b_stride, t, tiles, &ahead);
+            }
+            tile(height, k, (const char *)a + t * a_stride, panel, ahead, sums);
             store_tile(height, rows - i, columns - j, sums, alpha, beta, bias ? bias + j : NULL, c + i * ldc + j, ldc);
         }
     }
@@ -105,13 +163,14 @@ INLINE void multiply_block(tile_function tile, const int height, intptr_t rows, 
 // panel.
 #define MULTIPLY(name, tile, row_head, row_step)                                                                 \
     static void name(intptr_t height, intptr_t rows, intptr_t columns, intptr_t k, const void *a, const void *b, \
-                     intptr_t b_stride, float alpha, float beta, const float *bias, float *c, intptr_t ldc) {    \
+                     intptr_t b_stride, float alpha, float beta, const float *bias, float *c, intptr_t ldc,      \
+                     const ragkit_next_rows *next) {                                                             \
         const tile_function sum = tile;                                                                          \
         intptr_t a_stride = height * ((intptr_t)(row_head) + k * (intptr_t)(row_step));                          \
         switch (height) { EACH_HEIGHT(TILES_OF_HEIGHT) }                                                         \
     }
 #define TILES_OF_HEIGHT(H) \
-    case H: multiply_block(sum, H, rows, columns, k, a, a_stride, b, b_stride, alpha, beta, bias, c, ldc); break;
+    case H: multiply_block(sum, H, rows, columns, k, a, a_stride, b, b_stride, alpha, beta, bias, c, ldc, next); break;
 
 #if LANES > 4  // the portable level leaves Float32 to the BLAS
 INLINE void float_tile(const int height, intptr_t k, const void *a, const void *b, ahead ahead, vf sums[][2]) {
