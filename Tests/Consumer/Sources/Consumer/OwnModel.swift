@@ -19,7 +19,7 @@ final class Reader: Module {
     ///   - targets: the word that was there.
     func callAsFunction(_ inputs: TokenBatch, places: [Int], targets: [Int32]) -> Tensor {
         let rows = zip(inputs.offsets, places).map { Int32($0 + $1) }
-        return words.logProbabilities(bert(inputs).rows(rows), targets: targets)
+        return words.logProbabilities(bert(inputs, at: rows), targets: targets)
     }
 }
 
