@@ -132,6 +132,20 @@ enum {
     RAGKIT_INT8_STEPS = 768,  // of k that share scales, at most
 };
 
+/// How rows become panels: as few as there can be, the first `tall` of `height` rows, the others one row lower.
+typedef struct {
+    intptr_t count, height, tall;
+} ragkit_row_panels;
+
+static inline ragkit_row_panels ragkit_cut_rows(intptr_t rows, intptr_t most) {
+    intptr_t count = ragkit_pieces(rows, most), height = count > 0 ? ragkit_pieces(rows, count) : 0;
+    return (ragkit_row_panels){count, height, rows - count * (height - 1)};
+}
+
+static inline intptr_t ragkit_panel_height(const ragkit_row_panels *panels, intptr_t panel) {
+    return panel < panels->tall ? panels->height : panels->height - 1;
+}
+
 /// Rows of A in memory that are rearranged next.
 typedef struct {
     const float *first;
@@ -149,9 +163,9 @@ typedef struct {
     void (*pack_rows)(bool across, intptr_t rows, intptr_t k, intptr_t height, const float *a, intptr_t lda,
                       void *panels);
     void (*pack_columns)(bool across, intptr_t columns, intptr_t k, const float *b, intptr_t ldb, void *panels);
-    // C[rows, columns] = alpha * A * B + beta * C + bias[columns] (nullable) from panels of `height` rows; k as made up,
-    // B's panels `b_stride` bytes apart; `next`, nullable, is fetched meanwhile
-    void (*multiply)(intptr_t height, intptr_t rows, intptr_t columns, intptr_t k, const void *a, const void *b,
+    // C[rows, columns] = alpha * A * B + beta * C + bias[columns] (nullable) from panels of rows as ragkit_cut_rows gives them;
+    // k as made up, B's panels `b_stride` bytes apart; `next`, nullable, is fetched meanwhile
+    void (*multiply)(intptr_t rows, intptr_t columns, intptr_t k, const void *a, const void *b,
                      intptr_t b_stride, float alpha, float beta, const float *bias, float *c, intptr_t ldc,
                      const ragkit_next_rows *next);
 } ragkit_format;

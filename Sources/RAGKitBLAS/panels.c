@@ -76,7 +76,6 @@ typedef struct {
     const plan *plan;
     const ragkit_product *product;
     intptr_t i, rows, j, columns, p, depth;
-    intptr_t height;  // of A's panels
     panels b;
     const ragkit_epilogue *epilogue;  // if these are the last steps
 } block;
@@ -98,7 +97,7 @@ static void multiply_part(const block *block, intptr_t row, intptr_t rows, intpt
     const ragkit_product *product = block->product;
     const ragkit_format *format = block->plan->format;
     const float *bias = block->epilogue ? block->epilogue->bias : NULL;
-    format->multiply(block->height, rows, columns, round_up(block->depth, format->depth), row_panel(block, row),
+    format->multiply(rows, columns, round_up(block->depth, format->depth), row_panel(block, row),
                      block->b.first + column / block->plan->kernels->tile_columns * block->b.stride, block->b.stride,
                      product->alpha, block->p == 0 ? product->beta : 1, bias ? bias + block->j + column : NULL,
                      product->c + (block->i + row) * product->ldc + block->j + column, product->ldc, next);
@@ -109,30 +108,34 @@ static void multiply_part(const block *block, intptr_t row, intptr_t rows, intpt
 static intptr_t pack_rows(const block *block, intptr_t end) {
     const ragkit_product *product = block->product;
     const ragkit_format *format = block->plan->format;
+    const ragkit_row_panels panels = ragkit_cut_rows(block->rows, block->plan->kernels->tile_rows);
     if (product->transpose_a) {
-        format->pack_rows(true, block->rows, block->depth, block->height, rows_in_memory(block, block->i), product->lda,
-                          block->plan->a);
+        const intptr_t tall = panels.tall * panels.height, height[] = {panels.height, panels.height - 1};
+        const intptr_t begin[] = {0, tall}, rows[] = {tall, block->rows - tall};
+        for (int part = 0; part < 2 && rows[part] > 0; part++) {
+            format->pack_rows(true, rows[part], block->depth, height[part], rows_in_memory(block, block->i + begin[part]),
+                              product->lda, row_panel(block, begin[part]));
+        }
         return 0;
     }
     const intptr_t columns = ragkit_min(block->plan->kernels->tile_columns, block->columns);
-    for (intptr_t row = 0; row < block->rows; row += block->height) {
-        intptr_t rows = ragkit_min(block->height, block->rows - row), following = block->i + row + rows;
-        format->pack_rows(false, rows, block->depth, block->height, rows_in_memory(block, block->i + row), product->lda,
+    for (intptr_t row = 0, panel = 0; panel < panels.count; panel++) {
+        intptr_t rows = ragkit_panel_height(&panels, panel), following = block->i + row + rows;
+        format->pack_rows(false, rows, block->depth, rows, rows_in_memory(block, block->i + row), product->lda,
                           row_panel(block, row));
         ragkit_next_rows next = {
-            rows_in_memory(block, following), ragkit_min(block->height, end - following), block->depth, product->lda,
+            rows_in_memory(block, following), ragkit_min(panels.height, end - following), block->depth, product->lda,
         };
         multiply_part(block, row, rows, 0, columns, next.rows > 0 ? &next : NULL);
+        row += rows;
     }
     return columns;
 }
 
 // Adds the product of a block to C. Where a function follows the last steps, they are done in strips, which are still in the
 // second cache when it comes to them.
-static void multiply_rows(block *block, intptr_t end) {
+static void multiply_rows(const block *block, intptr_t end) {
     const ragkit_product *product = block->product;
-    // panels of about one height: a last one of few rows would waste its tiles
-    block->height = ragkit_pieces(block->rows, ragkit_pieces(block->rows, block->plan->kernels->tile_rows));
     const intptr_t done = pack_rows(block, end);
     const bool maps = block->epilogue && ragkit_has_function(block->epilogue, product->c);
     const intptr_t strip = maps ? STRIP_PANELS * block->plan->kernels->tile_columns : block->columns;

@@ -15,16 +15,14 @@ INLINE void store_row(intptr_t columns, const vf *sums, float alpha, float beta,
     }
 }
 
-INLINE void store_tile(const int height, intptr_t rows, intptr_t columns, const vf sums[][2], float alpha, float beta,
+INLINE void store_tile(const int height, intptr_t columns, const vf sums[][2], float alpha, float beta,
                        const float *bias, float *c, intptr_t ldc) {
-    if (rows >= height && columns >= TILE_COLUMNS) {
+    if (columns >= TILE_COLUMNS) {
         _Pragma("unroll") for (int r = 0; r < height; r++) {
             store_row(TILE_COLUMNS, sums[r], alpha, beta, bias, c + r * ldc);
         }
     } else {
-        _Pragma("unroll") for (int r = 0; r < height; r++) {
-            if (r < rows) store_row(columns, sums[r], alpha, beta, bias, c + r * ldc);
-        }
+        _Pragma("unroll") for (int r = 0; r < height; r++) store_row(columns, sums[r], alpha, beta, bias, c + r * ldc);
     }
 }
 
@@ -126,51 +124,72 @@ INLINE void fetch_next_rows(const ragkit_next_rows *next, ahead *ahead) {
         }                                                                                   \
     }
 
-// The sums of one tile over k steps from a panel of A and one of B.
-typedef void (*tile_function)(const int height, intptr_t k, const void *a, const void *b, ahead ahead, vf sums[][2]);
+// One tile: k steps of a panel of A and one of B, and where the result goes.
+typedef struct {
+    intptr_t k;
+    const void *a, *b;
+    float alpha, beta;
+    const float *bias;
+    float *c;
+    intptr_t columns, ldc;
+    ahead ahead;
+} tile;
 
-// All tiles of one block: a panel of B stays in cache while A's panels, `a_stride` bytes apart, pass. `next` comes in while
-// there is but one panel of A.
-INLINE void multiply_block(tile_function tile, const int height, intptr_t rows, intptr_t columns, intptr_t k,
-                           const void *a, intptr_t a_stride, const void *b, intptr_t b_stride, float alpha, float beta,
-                           const float *bias, float *c, intptr_t ldc, const ragkit_next_rows *next) {
-    intptr_t tiles = ragkit_pieces(rows, height);
+// All tiles of one block, by functions for each height: a panel of B stays in cache while A's panels pass, in which a row takes
+// `row_bytes`. `next` comes in while there is but one panel of A.
+static void multiply_block(void (*const tiles[])(const tile *), intptr_t row_bytes, intptr_t rows, intptr_t columns,
+                           intptr_t b_stride, const ragkit_next_rows *next, tile t) {
+    const ragkit_row_panels panels = ragkit_cut_rows(rows, TILE_ROWS);
+    const tile first = t;
     for (intptr_t j = 0; j < columns; j += TILE_COLUMNS) {
-        const char *panel = (const char *)b + j / TILE_COLUMNS * b_stride;
-        for (intptr_t t = 0; t < tiles; t++) {
-            intptr_t i = t * height;
-            vf sums[TILE_ROWS][2];
-            ahead ahead = {(char *)(c + i * ldc + j), ragkit_min(height, rows - i), ldc * (intptr_t)sizeof(float)};
+        t.b = (const char *)first.b + j / TILE_COLUMNS * b_stride;
+        t.bias = first.bias ? first.bias + j : NULL;
+        t.columns = columns - j;
+        for (intptr_t i = 0, panel = 0; panel < panels.count; panel++) {
+            intptr_t height = ragkit_panel_height(&panels, panel);
+            t.a = (const char *)first.a + i * row_bytes;
+            t.c = first.c + i * t.ldc + j;
+            t.ahead = (ahead){(char *)t.c, height, t.ldc * (intptr_t)sizeof(float)};
             if (next) {
-                fetch_next_rows(next, &ahead);
+                fetch_next_rows(next, &t.ahead);
             } else {
-                fetch_panels(panel, b_stride, t, tiles, &ahead);
+                fetch_panels(t.b, b_stride, panel, panels.count, &t.ahead);
             }
-            tile(height, k, (const char *)a + t * a_stride, panel, ahead, sums);
-            store_tile(height, rows - i, columns - j, sums, alpha, beta, bias ? bias + j : NULL, c + i * ldc + j, ldc);
+            tiles[height](&t);
+            i += height;
         }
     }
 }
 
 #if LANES == 16
-#define EACH_HEIGHT(CASE) \
-    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+#define EACH_HEIGHT(CASE, name, sum)                                                                           \
+    CASE(1, name, sum) CASE(2, name, sum) CASE(3, name, sum) CASE(4, name, sum) CASE(5, name, sum)             \
+    CASE(6, name, sum) CASE(7, name, sum) CASE(8, name, sum) CASE(9, name, sum) CASE(10, name, sum)            \
+    CASE(11, name, sum) CASE(12, name, sum)
 #else
-#define EACH_HEIGHT(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#define EACH_HEIGHT(CASE, name, sum)                                                                           \
+    CASE(1, name, sum) CASE(2, name, sum) CASE(3, name, sum) CASE(4, name, sum) CASE(5, name, sum)             \
+    CASE(6, name, sum)
 #endif
 
-// Defines `name`, a ragkit_format's `multiply`, from a tile function; a row of A takes row_head + k * row_step bytes of a
-// panel.
-#define MULTIPLY(name, tile, row_head, row_step)                                                                 \
-    static void name(intptr_t height, intptr_t rows, intptr_t columns, intptr_t k, const void *a, const void *b, \
-                     intptr_t b_stride, float alpha, float beta, const float *bias, float *c, intptr_t ldc,      \
-                     const ragkit_next_rows *next) {                                                             \
-        const tile_function sum = tile;                                                                          \
-        intptr_t a_stride = height * ((intptr_t)(row_head) + k * (intptr_t)(row_step));                          \
-        switch (height) { EACH_HEIGHT(TILES_OF_HEIGHT) }                                                         \
+// Defines `name`, a ragkit_format's `multiply`, from the function `sum` that gives a tile's sums.
+#define MULTIPLY(name, sum, row_head, row_step)                                                                \
+    EACH_HEIGHT(TILE_OF_HEIGHT, name, sum)                                                                     \
+    static void name(intptr_t rows, intptr_t columns, intptr_t k, const void *a, const void *b,                \
+                     intptr_t b_stride, float alpha, float beta, const float *bias, float *c, intptr_t ldc,    \
+                     const ragkit_next_rows *next) {                                                           \
+        static void (*const tiles[])(const tile *) = {NULL, EACH_HEIGHT(NAME_OF_TILE, name, sum)};             \
+        const intptr_t row_bytes = (intptr_t)(row_head) + k * (intptr_t)(row_step);                            \
+        multiply_block(tiles, row_bytes, rows, columns, b_stride, next,                                        \
+                       (tile){.k = k, .a = a, .b = b, .alpha = alpha, .beta = beta, .bias = bias, .c = c, .ldc = ldc}); \
     }
-#define TILES_OF_HEIGHT(H) \
-    case H: multiply_block(sum, H, rows, columns, k, a, a_stride, b, b_stride, alpha, beta, bias, c, ldc, next); break;
+#define TILE_OF_HEIGHT(H, name, sum)                                                                           \
+    static void name##_##H(const tile *t) {                                                                    \
+        vf sums[H][2];                                                                                         \
+        sum(H, t->k, t->a, t->b, t->ahead, sums);                                                              \
+        store_tile(H, t->columns, sums, t->alpha, t->beta, t->bias, t->c, t->ldc);                             \
+    }
+#define NAME_OF_TILE(H, name, sum) name##_##H,
 
 #if LANES > 4  // the portable level leaves Float32 to the BLAS
 INLINE void float_tile(const int height, intptr_t k, const void *a, const void *b, ahead ahead, vf sums[][2]) {
