@@ -34,23 +34,43 @@ intptr_t ragkit_query_rows(intptr_t keys, intptr_t length) {
     return ragkit_max(1, ragkit_pieces(length, blocks));
 }
 
-bool ragkit_next_run(const ragkit_attention *attention, intptr_t segment, intptr_t limit, ragkit_key_run *run) {
-    intptr_t end = attention->attended_offsets[segment + 1];
+// Blocks of few rows, as in decoding, wait for memory: their products take less time than their keys' way, and a head's part
+// of a row is too short for the processor to guess the next. Keys are taken a few at a time, and what the product after this
+// one will read is fetched during it.
+static bool has_few_rows(const ragkit_query_block *block) { return block->rows <= 8; }
+
+ragkit_key_run ragkit_first_run(const ragkit_attention *attention, const ragkit_query_block *block) {
+    return (ragkit_key_run){
+        .next = attention->attended_offsets[block->segment], .most = has_few_rows(block) ? 32 : INTPTR_MAX,
+    };
+}
+
+bool ragkit_next_run(const ragkit_attention *attention, const ragkit_query_block *block, intptr_t limit, ragkit_key_run *run) {
+    intptr_t end = attention->attended_offsets[block->segment + 1];
     run->column += run->length;
-    run->length = 0;
-    for (; run->next < end; run->next++) {
+    run->row += run->length;
+    for (bool merging = run->rest == 0; merging && run->next < end; run->next++) {
         intptr_t t = attention->attended[run->next];
         intptr_t row = attention->k_offsets[t], length = attention->k_offsets[t + 1] - row;
         if (length == 0) continue;
-        if (run->length == 0) {
+        if (run->rest == 0) {
             run->row = row;
-        } else if (run->row + run->length != row) {
+        } else if (run->row + run->rest != row) {
             break;
         }
-        run->length += length;
+        run->rest += length;
     }
-    run->length = ragkit_min(run->length, limit - run->column);
+    run->length = ragkit_min(ragkit_min(run->rest, run->most), limit - run->column);
+    run->rest -= run->length;
     return run->length > 0;
+}
+
+// One head's part of a run's rows.
+static void fetch_run(const ragkit_key_run *run, const float *x, intptr_t stride, intptr_t width) {
+    enum { LINE = 64 / sizeof(float) };
+    for (intptr_t row = run->row; row < run->row + run->length; row++) {
+        for (intptr_t i = 0; i < width; i += LINE) __builtin_prefetch(x + row * stride + i, 0, 2);
+    }
 }
 
 intptr_t ragkit_visible_keys(const ragkit_attention *attention, const ragkit_query_block *block, intptr_t i) {
@@ -78,8 +98,9 @@ void ragkit_attention_scores(const ragkit_attention *attention, const ragkit_que
                              intptr_t limit, float *scores, intptr_t stride) {
     intptr_t column = head * attention->head_dim;
     const float *q = attention->q + block->row * attention->q_stride + column;
-    ragkit_key_run run = {.next = attention->attended_offsets[block->segment]};
-    while (ragkit_next_run(attention, block->segment, limit, &run)) {
+    ragkit_key_run run = ragkit_first_run(attention, block);
+    while (ragkit_next_run(attention, block, limit, &run)) {
+        if (has_few_rows(block)) fetch_run(&run, attention->v + column, attention->v_stride, attention->head_dim);
         const float *k = attention->k + run.row * attention->k_stride + column;
         ragkit_block_product(block, false, true, block->rows, run.length, attention->head_dim, attention->scale, q,
                              attention->q_stride, k, attention->k_stride, 0, scores + run.column, stride);
@@ -171,8 +192,10 @@ static void forward_item(const job *j, const ragkit_query_block *block, intptr_t
     }
     float *out = j->out + block->row * j->out_stride + column;
     float beta = 0;
-    ragkit_key_run run = {.next = attention->attended_offsets[block->segment]};
-    while (ragkit_next_run(attention, block->segment, limit, &run)) {
+    bool fetches_next_head = has_few_rows(block) && head + 1 < attention->heads;
+    ragkit_key_run run = ragkit_first_run(attention, block);
+    while (ragkit_next_run(attention, block, limit, &run)) {
+        if (fetches_next_head) fetch_run(&run, attention->k + column + width, attention->k_stride, width);
         ragkit_block_product(block, false, false, block->rows, width, run.length, 1, scores + run.column, stride,
                              attention->v + run.row * attention->v_stride + column, attention->v_stride, beta, out,
                              j->out_stride);

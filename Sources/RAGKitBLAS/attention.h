@@ -15,10 +15,12 @@ typedef struct {
     bool rounds;        // its products' operands, to bfloat16
 } ragkit_query_block;
 
-/// Key rows that lie back to back in memory and in the concatenation.
+/// Key rows that lie back to back in memory and in the concatenation, at most `most` of them at a time.
 typedef struct {
-    intptr_t next;  // the attended entry to go on with; to be set to the segment's first
+    intptr_t next;  // the attended entry to go on with
+    intptr_t most;
     intptr_t row, column, length;
+    intptr_t rest;  // rows that follow back to back
 } ragkit_key_run;
 
 /// The concatenation's length for a query segment.
@@ -27,8 +29,10 @@ intptr_t ragkit_attended_keys(const ragkit_attention *attention, intptr_t segmen
 intptr_t ragkit_dropout_row(const ragkit_attention *attention);
 /// How many of `length` query rows to compute at once so that scores of `keys` columns stay in the second cache.
 intptr_t ragkit_query_rows(intptr_t keys, intptr_t length);
-/// Steps to the next run of the segment whose columns begin below `limit`, clipped to it; false at the end.
-bool ragkit_next_run(const ragkit_attention *attention, intptr_t segment, intptr_t limit, ragkit_key_run *run);
+/// To begin with: no rows.
+ragkit_key_run ragkit_first_run(const ragkit_attention *attention, const ragkit_query_block *block);
+/// Steps to the next run of the block's keys whose columns begin below `limit`, clipped to it; false at the end.
+bool ragkit_next_run(const ragkit_attention *attention, const ragkit_query_block *block, intptr_t limit, ragkit_key_run *run);
 /// Keys that the block's row `i` sees.
 intptr_t ragkit_visible_keys(const ragkit_attention *attention, const ragkit_query_block *block, intptr_t i);
 /// scores [rows, stride] = scale * q.k + biases, columns below `limit`.

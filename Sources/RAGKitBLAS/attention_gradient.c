@@ -122,10 +122,10 @@ static void backward_block(const job *j, const ragkit_query_block *block, intptr
     const float *d_out = j->d_out + block->row * j->d_out_stride + column;
     float *dq = j->dq + block->row * j->dq_stride + column;
     float *p = ragkit_scratch((size_t)(2 * j->scratch + stride) * sizeof(float)), *ds = p + j->scratch;
-    const ragkit_key_run start = {.next = attention->attended_offsets[block->segment]};
+    const ragkit_key_run start = ragkit_first_run(attention, block);
     ragkit_key_run run = start;
     ragkit_attention_scores(attention, block, head, limit, p, stride);
-    while (ragkit_next_run(attention, block->segment, limit, &run)) {
+    while (ragkit_next_run(attention, block, limit, &run)) {
         ragkit_block_product(block, false, true, block->rows, run.length, width, 1, d_out, j->d_out_stride,
                              attention->v + run.row * attention->v_stride + column, attention->v_stride, 0,
                              ds + run.column, stride);
@@ -133,7 +133,7 @@ static void backward_block(const job *j, const ragkit_query_block *block, intptr
     score_gradient(j, block, head, limit, p, ds, stride, ds + j->scratch);
     float beta = 0;
     run = start;
-    while (ragkit_next_run(attention, block->segment, limit, &run)) {
+    while (ragkit_next_run(attention, block, limit, &run)) {
         const float *k = attention->k + run.row * attention->k_stride + column;
         ragkit_block_product(block, true, false, run.length, width, block->rows, 1, p + run.column, stride, d_out,
                              j->d_out_stride, 1, j->dv + run.row * j->dv_stride + column, j->dv_stride);

@@ -84,35 +84,53 @@ static void dot_rows(intptr_t m, intptr_t n, intptr_t k, float alpha, const floa
     }
 }
 
-static void sum_of_rows(intptr_t m, intptr_t n, intptr_t k, float alpha, const float *a, intptr_t row_a,
-                        intptr_t column_a, const float *b, intptr_t ldb, float beta, float *c, intptr_t ldc) {
-    for (intptr_t r = 0; r < m; r++) {
-        const float *weights = a + r * row_a;
-        float *row = c + r * ldc;
-        intptr_t j = 0;
-        for (; j + 4 * LANES <= n; j += 4 * LANES) {
-            vf acc[4] = {splat(0), splat(0), splat(0), splat(0)};
-            for (intptr_t p = 0; p < k; p++) {
-                float w = weights[p * column_a];
-                const float *source = b + p * ldb + j;
-                _Pragma("unroll") for (int q = 0; q < 4; q++) {
-                    acc[q] = load(source + q * LANES, LANES) * w + acc[q];
-                }
-            }
-            _Pragma("unroll") for (int q = 0; q < 4; q++) {
-                float *place = row + j + q * LANES;
-                vf value = acc[q] * alpha;
-                if (beta != 0) value = value + load(place, LANES) * beta;
-                store(place, LANES, value);
-            }
+// A few rows of C, `vectors` vectors wide, the last of `lanes`: each row of B is read once.
+INLINE void sum_tile(const int rows, const int vectors, intptr_t lanes, intptr_t k, float alpha, const float *a, intptr_t row_a,
+                     intptr_t column_a, const float *b, intptr_t ldb, float beta, float *c, intptr_t ldc) {
+    vf sums[4][4];
+    _Pragma("unroll") for (int r = 0; r < rows; r++) {
+        _Pragma("unroll") for (int q = 0; q < vectors; q++) sums[r][q] = splat(0);
+    }
+    for (intptr_t p = 0; p < k; p++, a += column_a, b += ldb) {
+        vf x[4];
+        _Pragma("unroll") for (int q = 0; q < vectors; q++) x[q] = load(b + q * LANES, q + 1 < vectors ? LANES : lanes);
+        _Pragma("unroll") for (int r = 0; r < rows; r++) {
+            vf weight = splat(a[r * row_a]);
+            _Pragma("unroll") for (int q = 0; q < vectors; q++) sums[r][q] = x[q] * weight + sums[r][q];
         }
-        for (; j < n; j += LANES) {
-            intptr_t lanes = ragkit_min(LANES, n - j);
-            vf acc = splat(0);
-            for (intptr_t p = 0; p < k; p++) acc = load(b + p * ldb + j, lanes) * weights[p * column_a] + acc;
-            vf value = acc * alpha;
-            if (beta != 0) value = value + load(row + j, lanes) * beta;
-            store(row + j, lanes, value);
+    }
+    _Pragma("unroll") for (int r = 0; r < rows; r++) {
+        _Pragma("unroll") for (int q = 0; q < vectors; q++) {
+            const intptr_t count = q + 1 < vectors ? LANES : lanes;
+            float *place = c + r * ldc + q * LANES;
+            vf value = sums[r][q] * alpha;
+            if (beta != 0) value = value + load(place, count) * beta;
+            store(place, count, value);
         }
+    }
+}
+
+INLINE void sum_tiles(const int rows, intptr_t n, intptr_t k, float alpha, const float *a, intptr_t row_a, intptr_t column_a,
+                      const float *b, intptr_t ldb, float beta, float *c, intptr_t ldc) {
+    const int vectors = LANES == 16 || rows <= 2 ? 4 : 2;  // as the registers allow
+    intptr_t j = 0;
+    for (; j + vectors * LANES <= n; j += vectors * LANES) {
+        sum_tile(rows, vectors, LANES, k, alpha, a, row_a, column_a, b + j, ldb, beta, c + j, ldc);
+    }
+    for (; j < n; j += LANES) {
+        sum_tile(rows, 1, ragkit_min(LANES, n - j), k, alpha, a, row_a, column_a, b + j, ldb, beta, c + j, ldc);
+    }
+}
+
+static void sum_of_rows(intptr_t m, intptr_t n, intptr_t k, float alpha, const float *a, intptr_t row_a, intptr_t column_a,
+                        const float *b, intptr_t ldb, float beta, float *c, intptr_t ldc) {
+    for (; m >= 4; m -= 4, a += 4 * row_a, c += 4 * ldc) {
+        sum_tiles(4, n, k, alpha, a, row_a, column_a, b, ldb, beta, c, ldc);
+    }
+    switch (m) {
+        case 3: sum_tiles(3, n, k, alpha, a, row_a, column_a, b, ldb, beta, c, ldc); break;
+        case 2: sum_tiles(2, n, k, alpha, a, row_a, column_a, b, ldb, beta, c, ldc); break;
+        case 1: sum_tiles(1, n, k, alpha, a, row_a, column_a, b, ldb, beta, c, ldc); break;
+        default: break;
     }
 }

@@ -272,6 +272,11 @@ private let layouts: [(String, AttentionProblem)] = [
         AttentionProblem(queries: [300, 20], keys: [300, 150], attended: [[0], [0, 1]])
     ),
     ("long rows", AttentionProblem(queries: [70], keys: [1100], attended: [[0]])),
+    (
+        "few rows of many keys",
+        AttentionProblem(
+            queries: [4, 1, 8, 3], keys: [70, 33, 40, 5], attended: [[0], [1, 2], [3, 0, 2], [2]])
+    ),
 ]
 
 extension KernelTests {
