@@ -11,7 +11,7 @@ import RAGKit
 /// interleave the two.
 @main
 struct Generate {
-    static func main() throws {
+    static func main() async throws {
         let (work, model) = workAndModel("generate")
         let batch = try Batch(work: work, model: model)
         _ = try batch.run(.token)  // warm-up
@@ -19,10 +19,15 @@ struct Generate {
         while let line = readLine() {
             switch line {
             case "run token": emit(try batch.run(.token))
+            case "profile token": _ = try await profiled { try batch.run(.token) }
+            case "profile sequence": _ = try await profiled { try batch.run(.sequence) }
             case "run sequence": emit(try batch.run(.sequence))
             case "quit": return
             default:
-                emit(["error": .string("unknown command '\(line)'; known: run token, run sequence")]
+                emit([
+                    "error": .string(
+                        "unknown command '\(line)'; known: run and profile, of token and sequence")
+                ]
                 )
             }
         }

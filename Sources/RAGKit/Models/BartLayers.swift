@@ -67,14 +67,12 @@ final class BartDecoderLayer: Module {
         return finish(read, middle)
     }
 
-    /// One more token in each row.
+    /// One more token in each row; the first layer is given a row for each history and returns all.
     func step(_ hidden: Tensor, _ layer: Int, _ cache: inout DecoderCache) -> Tensor {
-        cache.selfKeys[layer].store(
-            selfAttention.key(hidden), selfAttention.value(hidden), at: cache.length,
-            capacity: cache.capacity)
-        let own = cache.selfKeys[layer]
-        let attended = selfAttention.attend(hidden, own.keys, own.values, cache.selfSegments)
-        let middle = selfNorm(attended, residual: hidden, dropout: dropout)
+        let own = cache.extend(selfAttention.key(hidden), selfAttention.value(hidden), layer: layer)
+        let attended = selfAttention.attend(hidden, own.keys, own.values, own.segments)
+        let middle = cache.everyRow(
+            selfNorm(attended, residual: hidden, dropout: dropout), layer: layer)
         let (keys, values) = cache.crossKeys[layer]
         let read = crossAttention.attend(middle, keys, values, cache.crossSegments)
         return finish(read, middle)

@@ -139,11 +139,10 @@ final class BartDecoder: Module {
 
     func step(_ tokens: [Int32], _ cache: inout DecoderCache) -> Tensor {
         Profile.current?.add(tokens: tokens.count)
-        cache.checkRoom(for: tokens)
-        let positions = [Int32](repeating: Int32(cache.length), count: tokens.count)
-        var hidden = embeddings(tokens, positions: positions)
+        let position = Int32(cache.length)
+        let shared = cache.begin(tokens)
+        var hidden = embeddings(shared, positions: shared.map { _ in position })
         for (index, layer) in layers.enumerated() { hidden = layer.step(hidden, index, &cache) }
-        cache.length += 1
         return hidden
     }
 }

@@ -137,19 +137,16 @@ final class T5DecoderLayer: Module {
         return feedForwardResidual(read) { feedForward($0) }
     }
 
-    /// One more token in each row.
+    /// One more token in each row; the first layer is given a row for each history and returns all.
     func step(
         _ hidden: Tensor, bias: Tensor, _ layer: Int, _ cache: inout DecoderCache
     ) -> Tensor {
         let attended = selfResidual(hidden) { normed in
-            cache.selfKeys[layer].store(
-                selfAttention.key(normed), selfAttention.value(normed), at: cache.length,
-                capacity: cache.capacity)
-            let own = cache.selfKeys[layer]
-            return selfAttention.attend(
-                normed, own.keys, own.values, cache.selfSegments, bias: bias)
+            let own = cache.extend(
+                selfAttention.key(normed), selfAttention.value(normed), layer: layer)
+            return selfAttention.attend(normed, own.keys, own.values, own.segments, bias: bias)
         }
-        let read = crossResidual(attended) { normed in
+        let read = crossResidual(cache.everyRow(attended, layer: layer)) { normed in
             let (keys, values) = cache.crossKeys[layer]
             return crossAttention.attend(normed, keys, values, cache.crossSegments)
         }

@@ -136,14 +136,12 @@ final class T5Decoder: Module {
 
     func step(_ tokens: [Int32], _ cache: inout DecoderCache) -> Tensor {
         Profile.current?.add(tokens: tokens.count)
-        cache.checkRoom(for: tokens)
         // Positions that are not filled yet have a bias too, but no query sees them.
         let bias = relativeBias(queries: cache.length..<cache.length + 1, keys: cache.capacity)
-        var hidden = ends.embed(tokens)
+        var hidden = ends.embed(cache.begin(tokens))
         for (index, layer) in layers.enumerated() {
             hidden = layer.step(hidden, bias: bias, index, &cache)
         }
-        cache.length += 1
         return ends.finish(hidden)
     }
 }

@@ -34,7 +34,7 @@ struct MarginalScorer<Generator: Seq2SeqGenerator>: TokenScorer {
     private var groups: Int { documents == 0 ? 0 : priors.count / documents }
 
     /// The generator's row of document `document` for the scorer's row `row`.
-    private func place(_ row: Int, _ document: Int) -> Int {
+    private func place(_ row: Int, _ document: Int, _ rowsPerGroup: Int) -> Int {
         (row / rowsPerGroup * documents + document) * rowsPerGroup + row % rowsPerGroup
     }
 
@@ -59,17 +59,17 @@ struct MarginalScorer<Generator: Seq2SeqGenerator>: TokenScorer {
     }
 
     mutating func choose(_ tokens: [Int32], continuing parents: [Int32], rowsPerGroup: Int) {
-        let old = self  // what parents and logits refer to
+        let before = self.rowsPerGroup
         self.rowsPerGroup = rowsPerGroup
         // A group's rows continue rows of one group, whose documents they keep.
         let sources = stride(from: 0, to: parents.count, by: rowsPerGroup).map {
-            Int(parents[$0]) / old.rowsPerGroup
+            Int(parents[$0]) / before
         }
-        priors = sources.flatMap { old.priors[$0 * documents..<($0 + 1) * documents] }
+        priors = sources.flatMap { priors[$0 * documents..<($0 + 1) * documents] }
         pending = tokens
-        let places = spread { row, document in old.place(Int(parents[row]), document) }
+        let places = spread { row, document in place(Int(parents[row]), document, before) }
         let chosen = spread { row, _ in tokens[row] }
-        written = zip(places, chosen).map { old.logProbability(ofRow: $0, token: $1) }
+        written = zip(places, chosen).map { logProbability(ofRow: $0, token: $1) }
         cache.reorder(places.map { Int32($0) })
     }
 
@@ -84,7 +84,7 @@ struct MarginalScorer<Generator: Seq2SeqGenerator>: TokenScorer {
         let group = row / rowsPerGroup
         let joint = (0..<documents).map { document in
             priors[group * documents + document]
-                + logProbability(ofRow: place(row, document), token: token)
+                + logProbability(ofRow: place(row, document, rowsPerGroup), token: token)
         }
         return Tensor(joint, shape: [documents]).softmax().elements
     }
