@@ -77,10 +77,10 @@ static void pack_bfloat16_rows(bool across, intptr_t rows, intptr_t k, intptr_t 
     pack_pairs(across, rows, k, height, a, lda, panels);
 }
 
-INLINE void bfloat16_tile(const int height, intptr_t k, const void *a, const void *b, ahead ahead, vf sums[][2]) {
-    const uint32_t *rows = a, *panel = b;
+INLINE void bfloat16_tile(const int height, const tile *t, vf sums[][2]) {
+    const uint32_t *rows = t->a, *panel = t->b;
     _Pragma("unroll") for (int r = 0; r < height; r++) sums[r][0] = sums[r][1] = splat(0);
-    TILE_LOOP(k / 2, {
+    TILE_LOOP(height, t, t->k / 2, {
         __m512bh low = (__m512bh)load_words(panel + p * TILE_COLUMNS);
         __m512bh high = (__m512bh)load_words(panel + p * TILE_COLUMNS + LANES);
         _Pragma("unroll") for (int r = 0; r < height; r++) {
@@ -118,11 +118,11 @@ INLINE void add_step(const int height, const float *rows, vf low, vf high, vf su
     }
 }
 
-INLINE void bfloat16_tile(const int height, intptr_t k, const void *a, const void *b, ahead ahead, vf sums[][2]) {
-    const float *rows = a;
-    const uint32_t *panel = b;
+INLINE void bfloat16_tile(const int height, const tile *t, vf sums[][2]) {
+    const float *rows = t->a;
+    const uint32_t *panel = t->b;
     _Pragma("unroll") for (int r = 0; r < height; r++) sums[r][0] = sums[r][1] = splat(0);
-    TILE_LOOP(k / 2, {
+    TILE_LOOP(height, t, t->k / 2, {
         const uint32_t *words = panel + p * TILE_COLUMNS;
         vu low = load_words(words), high = load_words(words + LANES);
         add_step(height, rows + (2 * p + 1) * height, (vf)(low & 0xffff0000), (vf)(high & 0xffff0000), sums);

@@ -225,13 +225,13 @@ INLINE void add_four_steps(const int height, const uint32_t *rows, const uint32_
 
 #endif
 
-INLINE void int8_tile(const int height, intptr_t k, const void *a, const void *b, ahead ahead, vf sums[][2]) {
-    const float *row_scales = a, *column_scales = b;
-    const int32_t *offsets = (const int32_t *)b + TILE_COLUMNS;
-    const uint32_t *rows = (const uint32_t *)a + height, *columns = (const uint32_t *)b + 2 * TILE_COLUMNS;
+INLINE void int8_tile(const int height, const tile *t, vf sums[][2]) {
+    const float *row_scales = t->a, *column_scales = t->b;
+    const int32_t *offsets = (const int32_t *)t->b + TILE_COLUMNS;
+    const uint32_t *rows = (const uint32_t *)t->a + height, *columns = (const uint32_t *)t->b + 2 * TILE_COLUMNS;
     vi integers[TILE_ROWS][2];
     _Pragma("unroll") for (int r = 0; r < height; r++) integers[r][0] = integers[r][1] = 0;
-    TILE_LOOP(k / 4, add_four_steps(height, rows + p * height, columns + p * TILE_COLUMNS, integers);)
+    TILE_LOOP(height, t, t->k / 4, add_four_steps(height, rows + p * height, columns + p * TILE_COLUMNS, integers);)
     _Pragma("unroll") for (int r = 0; r < height; r++) {
         _Pragma("unroll") for (int q = 0; q < 2; q++) {
             vf scale = load(column_scales + q * LANES, LANES) * row_scales[r];

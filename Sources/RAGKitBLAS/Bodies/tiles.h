@@ -26,14 +26,23 @@ INLINE void store_tile(const int height, intptr_t columns, const vf sums[][2], f
     }
 }
 
-// What is fetched while a tile is summed, so that memory and arithmetic run at the same time: the tile's place in C; then rows
-// of A that are packed next, or if there are none a part of B's panels: what lies behind a panel is mostly the next one.
+// What is fetched while a tile is summed, so that memory and arithmetic run at the same time, besides the tile's place in C:
+// rows of A that are packed next, or if there are none a part of B's panels: what lies behind a panel is mostly the next one.
 typedef struct {
-    char *c;
-    intptr_t c_rows, c_stride;
     const char *first;
     intptr_t bytes, rows, stride;  // `bytes` of each row
 } ahead;
+
+// One tile: k steps of a panel of A and one of B, and where the result goes.
+typedef struct {
+    intptr_t k;
+    const void *a, *b;
+    float alpha, beta;
+    const float *bias;
+    float *c;
+    intptr_t columns, ldc;
+    ahead ahead;
+} tile;
 
 enum { CACHE_LINE = 64, ROUND_BYTES = 4 * TILE_COLUMNS };
 
@@ -41,9 +50,9 @@ INLINE void fetch(const char *first, intptr_t bytes) {
     for (intptr_t i = 0; i < bytes; i += CACHE_LINE) __builtin_prefetch(first + i, 0, 2);
 }
 
-INLINE void fetch_row_of_c(const ahead *ahead, intptr_t row) {
-    _Pragma("unroll") for (intptr_t i = 0; i < TILE_COLUMNS * (intptr_t)sizeof(float); i += CACHE_LINE) {
-        __builtin_prefetch(ahead->c + row * ahead->c_stride + i, 1);
+INLINE void fetch_row_of_c(const tile *t, intptr_t row) {
+    _Pragma("unroll") for (intptr_t i = 0; i < TILE_COLUMNS; i += CACHE_LINE / (intptr_t)sizeof(float)) {
+        __builtin_prefetch(t->c + row * t->ldc + i, 1);
     }
 }
 
@@ -95,26 +104,27 @@ INLINE void fetch_next_rows(const ragkit_next_rows *next, ahead *ahead) {
 }
 
 // Runs the statements for p = 0 ..< rounds, each of which reads ROUND_BYTES of the panel of B.
-#define TILE_LOOP(rounds, ...)                                                              \
+#define TILE_LOOP(height, t, rounds, ...)                                                   \
     {                                                                                       \
+        const ahead coming = (t)->ahead;                                                    \
         intptr_t p = 0;                                                                     \
         if (SPREADS) {                                                                      \
-            for (; p < ragkit_min(rounds, ahead.c_rows); p++) {                             \
-                fetch_row_of_c(&ahead, p);                                                  \
+            for (; p < ragkit_min(rounds, height); p++) {                                   \
+                fetch_row_of_c(t, p);                                                       \
                 __VA_ARGS__                                                                 \
             }                                                                               \
         } else {                                                                            \
-            for (intptr_t row = 0; row < ahead.c_rows; row++) fetch_row_of_c(&ahead, row);  \
+            for (intptr_t row = 0; row < (height); row++) fetch_row_of_c(t, row);           \
         }                                                                                   \
-        if (ahead.rows > 0) {                                                               \
-            line_cursor lines = lines_of(&ahead, (rounds) - p);                             \
+        if (coming.rows > 0) {                                                              \
+            line_cursor lines = lines_of(&coming, (rounds) - p);                            \
             ALIGNED for (; p < (rounds); p++) {                                             \
-                fetch_lines(&ahead, &lines);                                                \
+                fetch_lines(&coming, &lines);                                               \
                 __VA_ARGS__                                                                 \
             }                                                                               \
-        } else if (SPREADS || ahead.bytes > 0) {                                            \
-            const char *next = ahead.first;                                                 \
-            const intptr_t step = ahead.bytes / ragkit_max((rounds) - p, 1);                \
+        } else if (SPREADS || coming.bytes > 0) {                                           \
+            const char *next = coming.first;                                                \
+            const intptr_t step = coming.bytes / ragkit_max((rounds) - p, 1);               \
             ALIGNED for (; p < (rounds); p++, next += step) {                               \
                 fetch(next, ROUND_BYTES);                                                   \
                 __VA_ARGS__                                                                 \
@@ -123,17 +133,6 @@ INLINE void fetch_next_rows(const ragkit_next_rows *next, ahead *ahead) {
             ALIGNED for (; p < (rounds); p++) { __VA_ARGS__ }                               \
         }                                                                                   \
     }
-
-// One tile: k steps of a panel of A and one of B, and where the result goes.
-typedef struct {
-    intptr_t k;
-    const void *a, *b;
-    float alpha, beta;
-    const float *bias;
-    float *c;
-    intptr_t columns, ldc;
-    ahead ahead;
-} tile;
 
 // All tiles of one block, by functions for each height: a panel of B stays in cache while A's panels pass, in which a row takes
 // `row_bytes`. `next` comes in while there is but one panel of A.
@@ -149,7 +148,7 @@ static void multiply_block(void (*const tiles[])(const tile *), intptr_t row_byt
             intptr_t height = ragkit_panel_height(&panels, panel);
             t.a = (const char *)first.a + i * row_bytes;
             t.c = first.c + i * t.ldc + j;
-            t.ahead = (ahead){(char *)t.c, height, t.ldc * (intptr_t)sizeof(float)};
+            t.ahead = (ahead){0};
             if (next) {
                 fetch_next_rows(next, &t.ahead);
             } else {
@@ -186,16 +185,16 @@ static void multiply_block(void (*const tiles[])(const tile *), intptr_t row_byt
 #define TILE_OF_HEIGHT(H, name, sum)                                                                           \
     static void name##_##H(const tile *t) {                                                                    \
         vf sums[H][2];                                                                                         \
-        sum(H, t->k, t->a, t->b, t->ahead, sums);                                                              \
+        sum(H, t, sums);                                                                                       \
         store_tile(H, t->columns, sums, t->alpha, t->beta, t->bias, t->c, t->ldc);                             \
     }
 #define NAME_OF_TILE(H, name, sum) name##_##H,
 
 #if LANES > 4  // the portable level leaves Float32 to the BLAS
-INLINE void float_tile(const int height, intptr_t k, const void *a, const void *b, ahead ahead, vf sums[][2]) {
-    const float *rows = a, *panel = b;
+INLINE void float_tile(const int height, const tile *t, vf sums[][2]) {
+    const float *rows = t->a, *panel = t->b;
     _Pragma("unroll") for (int r = 0; r < height; r++) sums[r][0] = sums[r][1] = splat(0);
-    TILE_LOOP(k, {
+    TILE_LOOP(height, t, t->k, {
         vf low = load(panel + p * TILE_COLUMNS, LANES), high = load(panel + p * TILE_COLUMNS + LANES, LANES);
         _Pragma("unroll") for (int r = 0; r < height; r++) {
             vf x = splat(rows[p * height + r]);
