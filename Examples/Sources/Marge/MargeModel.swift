@@ -144,7 +144,7 @@ final class MargeModel: Module {
     }
 
     private func firstStates(_ hidden: Tensor, _ documents: TokenBatch) -> Tensor {
-        hidden.rows(documents.offsets.dropLast().map { Int32($0) })
+        hidden.rows(documents.firstTokens)
     }
 
     /// Token vectors, scaled as in the paper below, and sinusoids of the positions.

@@ -55,11 +55,7 @@ public final class RealmEmbedder: Module, TextEncoder {
     public func hiddenStates(_ batch: TokenBatch) -> Tensor { bert(batch) }
 
     public func callAsFunction(_ batch: TokenBatch) -> Tensor {
-        let pooled =
-            configuration.pooling == .cls
-            ? bert(batch, at: batch.offsets.dropLast().map { Int32($0) })
-            : bert(batch).segmentMeans(offsets: batch.offsets)
-        let projected = dense(pooled)
+        let projected = dense(bert(batch, pooling: configuration.pooling))
         return norm.map { $0(projected) } ?? projected
     }
 }

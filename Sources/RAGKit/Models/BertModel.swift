@@ -46,6 +46,18 @@ public final class BertModel: Module {
         let places = Dictionary(uniqueKeysWithValues: zip(asked, Int32(0)...))
         return states.rows(rows.compactMap { places[$0] })
     }
+
+    /// One vector for each sequence, as DPR and REALM have it: `[batch.count, hidden]`.
+    ///
+    /// - Precondition: no sequence is empty.
+    public func callAsFunction(_ batch: TokenBatch, pooling: Pooling) -> Tensor {
+        precondition(
+            !batch.lengths.contains(0), "BertModel: an empty sequence has no state to pool")
+        return switch pooling {
+        case .cls: self(batch, at: batch.firstTokens)
+        case .mean: self(batch).segmentMeans(offsets: batch.offsets)
+        }
+    }
 }
 
 /// Word, position and type vectors, summed, normalized and dropped out.

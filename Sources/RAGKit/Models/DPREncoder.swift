@@ -97,11 +97,7 @@ public final class DPREncoder: Module, TextEncoder, HuggingFaceModel {
         precondition(
             batch.lengths.allSatisfy { (1...maxTokens).contains($0) },
             "DPREncoder: sequences of 1 to \(maxTokens) tokens are needed")
-        let pooled =
-            switch configuration.pooling {
-            case .cls: body.bert(batch, at: batch.offsets.dropLast().map { Int32($0) })
-            case .mean: body.bert(batch).segmentMeans(offsets: batch.offsets)
-            }
+        let pooled = body.bert(batch, pooling: configuration.pooling)
         let projected =
             body.projection.map {
                 $0(pooled, activation: configuration.projectionActivation)

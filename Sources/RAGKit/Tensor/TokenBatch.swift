@@ -51,6 +51,9 @@ public struct TokenBatch: Sendable, Equatable {
     /// The sequences as arrays.
     public var sequences: [[Int32]] { (0..<count).map { Array(self[$0]) } }
 
+    /// The index of each sequence's first id among all ids; of an empty sequence, where it would be.
+    public var firstTokens: [Int32] { offsets.dropLast().map { Int32($0) } }
+
     /// The index of each id within its sequence: 0, 1, 2, … anew for every sequence.
     public var positions: [Int32] { lengths.flatMap { Int32(0)..<Int32($0) } }
 }

@@ -181,6 +181,20 @@ import Testing
         }
     }
 
+    @Test func pooledStates() async {
+        let model = Self.model()
+        let batch = TokenBatch([[5, 6, 7], [8], [9, 4]])
+        let states = model(batch)
+        expectClose(model(batch, pooling: .cls), states.rows([0, 3, 4]))
+        expectClose(model(batch, pooling: .mean), states.segmentMeans(offsets: [0, 3, 4, 6]))
+        for pooling in [Pooling.cls, .mean] {
+            #expect(model(TokenBatch(), pooling: pooling).shape == [0, 12])
+        }
+        await #expect(processExitsWith: .failure) {
+            _ = Self.model()(TokenBatch([[5], []]), pooling: .mean)
+        }
+    }
+
     @Test func rowsThatAreNotThereStop() async {
         await #expect(processExitsWith: .failure) { _ = Self.model()(TokenBatch([[3]]), at: [1]) }
     }

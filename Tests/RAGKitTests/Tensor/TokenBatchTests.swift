@@ -11,12 +11,14 @@ import Testing
         #expect(batch.sequences == [[5, 6, 7], [], [8]])
         #expect(batch.positions == [0, 1, 2, 0])
         #expect(batch.typeIDs == nil)
+        #expect(batch.firstTokens == [0, 3, 3])
     }
 
     @Test func anEmptyBatch() {
         let batch = TokenBatch()
         #expect(batch.count == 0 && batch.totalTokens == 0 && batch.offsets == [0])
         #expect(batch == TokenBatch([[Int32]]()) && batch.positions == [] && batch.sequences == [])
+        #expect(batch.firstTokens == [])
     }
 
     @Test func typesFollowTheIds() {
