@@ -37,15 +37,14 @@ intptr_t ragkit_query_rows(intptr_t keys, intptr_t length) {
 // Blocks of few rows, as in decoding, wait for memory: their products take less time than their keys' way, and a head's part
 // of a row is too short for the processor to guess the next. Keys are taken a few at a time, and what the product after this
 // one will read is fetched during it.
-static bool has_few_rows(const ragkit_query_block *block) { return block->rows <= 8; }
+static bool has_few_rows(const ragkit_query_block *block) { return block->rows <= RAGKIT_FEW_ROWS; }
 
 ragkit_key_run ragkit_first_run(const ragkit_attention *attention, const ragkit_query_block *block) {
-    return (ragkit_key_run){
-        .next = attention->attended_offsets[block->segment], .most = has_few_rows(block) ? 32 : INTPTR_MAX,
-    };
+    return (ragkit_key_run){.next = attention->attended_offsets[block->segment]};
 }
 
 bool ragkit_next_run(const ragkit_attention *attention, const ragkit_query_block *block, intptr_t limit, ragkit_key_run *run) {
+    enum { FEW_KEYS = 32 };
     intptr_t end = attention->attended_offsets[block->segment + 1];
     run->column += run->length;
     run->row += run->length;
@@ -60,7 +59,8 @@ bool ragkit_next_run(const ragkit_attention *attention, const ragkit_query_block
         }
         run->rest += length;
     }
-    run->length = ragkit_min(ragkit_min(run->rest, run->most), limit - run->column);
+    run->length = ragkit_min(run->rest, limit - run->column);
+    if (has_few_rows(block)) run->length = ragkit_min(run->length, FEW_KEYS);
     run->rest -= run->length;
     return run->length > 0;
 }

@@ -15,10 +15,9 @@ typedef struct {
     bool rounds;        // its products' operands, to bfloat16
 } ragkit_query_block;
 
-/// Key rows that lie back to back in memory and in the concatenation, at most `most` of them at a time.
+/// Key rows that lie back to back in memory and in the concatenation, a few at a time for blocks of few rows.
 typedef struct {
     intptr_t next;  // the attended entry to go on with
-    intptr_t most;
     intptr_t row, column, length;
     intptr_t rest;  // rows that follow back to back
 } ragkit_key_run;

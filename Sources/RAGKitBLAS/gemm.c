@@ -31,9 +31,8 @@ static void prepare_blas(void) {
 
 enum {
     SMALL_PRODUCT = 4000,     // multiplications below which a call of BLAS costs more than the product
-    SKINNY_ROWS = 24,         // rows of A up to which packing B costs more than it saves, if a row of C is made of dots
-    FEW_ROWS = 8,             // or of sums of B's rows
-    FEW_STEPS = 256,          // and then, a stripe of B that stays in cache for all rows of A
+    SKINNY_ROWS = 24,         // rows of A up to which packing B costs more than it saves, if C is made of dots
+    FEW_STEPS = 256,          // of k for which a stripe of B stays in cache while RAGKIT_FEW_ROWS of A pass
     PIECE_PRODUCT = 1 << 20,  // multiplications worth waking another thread for
 };
 
@@ -84,7 +83,7 @@ static route choose_route(const ragkit_product *p) {
     if (p->panels || p->format != RAGKIT_FLOAT32) return ragkit_multiply_panels;
     bool small = p->m * p->n * p->k < SMALL_PRODUCT;
     if (!p->transpose_a && p->transpose_b && (small || p->m <= SKINNY_ROWS)) return by_dots;
-    if (!p->transpose_b && (small || p->m <= 2 || (p->m <= FEW_ROWS && p->k <= FEW_STEPS))) return by_sums;
+    if (!p->transpose_b && (small || p->m <= 2 || (p->m <= RAGKIT_FEW_ROWS && p->k <= FEW_STEPS))) return by_sums;
     if (small) return by_definition;
     return p->kernels ? ragkit_multiply_panels : by_blas;
 }

@@ -132,6 +132,10 @@ enum {
     RAGKIT_INT8_STEPS = 768,  // of k that share scales, at most
 };
 
+enum {
+    RAGKIT_FEW_ROWS = 8,  // of A up to which sums of B's rows where they lie are faster than panels
+};
+
 /// How rows become panels: as few as there can be, the first `tall` of `height` rows, the others one row lower.
 typedef struct {
     intptr_t count, height, tall;

@@ -8,7 +8,8 @@ import RAGKit
 ///
 /// Prints a line when ready, then makes one timed run for each line `run token` or `run sequence` on
 /// standard input, until `quit`: the protocol of `peers/generate.py --serve`, so that one driver can
-/// interleave the two.
+/// interleave the two. `profile token` and `profile sequence` say on standard error where the time
+/// goes.
 @main
 struct Generate {
     static func main() async throws {
@@ -17,18 +18,15 @@ struct Generate {
         _ = try batch.run(.token)  // warm-up
         emit(["ready": true])
         while let line = readLine() {
-            switch line {
-            case "run token": emit(try batch.run(.token))
-            case "profile token": _ = try await profiled { try batch.run(.token) }
-            case "profile sequence": _ = try await profiled { try batch.run(.sequence) }
-            case "run sequence": emit(try batch.run(.sequence))
-            case "quit": return
+            let words = line.split(separator: " ").map(String.init)
+            let kind = words.count == 2 ? Marginalization(rawValue: words[1]) : nil
+            switch (words.first, kind) {
+            case ("run", let kind?): emit(try batch.run(kind))
+            case ("profile", let kind?): _ = try await profiled { try batch.run(kind) }
+            case _ where line == "quit": return
             default:
-                emit([
-                    "error": .string(
-                        "unknown command '\(line)'; known: run and profile, of token and sequence")
-                ]
-                )
+                let known = "run and profile, each with token or sequence, and quit"
+                emit(["error": .string("unknown command '\(line)'; known: \(known)")])
             }
         }
     }

@@ -172,8 +172,8 @@ public struct DecoderCache: DecodingCache {
     let crossKeys: [(keys: Tensor, values: Tensor)]
     private var histories: Histories
     /// Of the first layer, with a row for each history.
-    private var firstLayer: SelfAttentionCache
-    private var otherLayers: SelfAttentionCache
+    private(set) var firstLayer: SelfAttentionCache
+    private(set) var otherLayers: SelfAttentionCache
     public private(set) var length = 0
 
     public var rowCount: Int { attended.count }
@@ -236,10 +236,5 @@ public struct DecoderCache: DecodingCache {
     var crossSegments: SegmentMap {
         SegmentMap(
             queryOffsets: Array(0...rowCount), keyOffsets: memoryOffsets, attended: attended)
-    }
-
-    /// Where self-attention's keys and values lie in memory.
-    var addresses: [UnsafePointer<Float>] {
-        (firstLayer.layers + otherLayers.layers).flatMap { [$0.keys.pointer, $0.values.pointer] }
     }
 }
