@@ -1,9 +1,14 @@
-// Attention, forward. A work item is a block of query rows and one head: its scores fit in the second cache, become
-// probabilities there and are gone when the item is done. Only the log-sum-exp of each row is kept, from which the backward
-// pass computes the probabilities again.
+// Attention, forward. For one head, with query rows Q [m, d] and the concatenated keys and values K, V [n, d]:
 //
-// Dropout: probability (query row i of all query rows, head h, position j in the row's concatenation of key segments) is
-// element (i * heads + h) * L + j of the stream, L = the longest concatenation of the call rounded up to a multiple of 8.
+//     S = scale * Q K^T + biases [m, n]     P = softmax(S)     O = dropout(P) V [m, d]     lse = logsumexp(S) [m]
+//
+// A work item is a block of query rows and one head. Its scores fit in the second cache and become probabilities there.
+// Only the log-sum-exp of each row is stored; the backward pass recomputes the probabilities from it, as FlashAttention
+// does (Dao et al. 2022, arXiv:2205.14135). Unlike there, a block holds whole rows of S, so the softmax is the ordinary
+// one. The naive version is `AttentionProblem.naive` in the tests.
+//
+// Dropout: probability (query row i of all query rows, head h, position j in the row's concatenation of key segments)
+// is element (i * heads + h) * L + j of the stream, L = the longest concatenation of the call rounded up to a multiple of 8.
 
 #include "attention.h"
 
@@ -24,20 +29,21 @@ intptr_t ragkit_dropout_row(const ragkit_attention *attention) {
     for (intptr_t s = 0; s < attention->q_segments; s++) {
         longest = ragkit_max(longest, ragkit_attended_keys(attention, s));
     }
-    return ragkit_pieces(longest, 8) * 8;
+    return ragkit_ceil_div(longest, 8) * 8;
 }
 
 intptr_t ragkit_query_rows(intptr_t keys, intptr_t length) {
     intptr_t most = ragkit_max(16, ragkit_min(MAX_ROWS, SCORES / ragkit_max(keys, 1)));
-    // blocks of about one size: a last one of few rows would waste its products
-    intptr_t blocks = ragkit_max(1, ragkit_pieces(length, most));
-    return ragkit_max(1, ragkit_pieces(length, blocks));
+    // blocks of about equal size: products of a last block with few rows would be inefficient
+    intptr_t blocks = ragkit_max(1, ragkit_ceil_div(length, most));
+    return ragkit_max(1, ragkit_ceil_div(length, blocks));
 }
 
-// Blocks of few rows, as in decoding, wait for memory: their products take less time than their keys' way, and a head's part
-// of a row is too short for the processor to guess the next. Keys are taken a few at a time, and what the product after this
-// one will read is fetched during it.
-static bool has_few_rows(const ragkit_query_block *block) { return block->rows <= RAGKIT_FEW_ROWS; }
+// Few-row attention. With m <= 8 query rows, as in decoding, a product reads d elements per key and does only 2 m d
+// operations on them: it is bound by memory (a GEMV). The hardware prefetcher does not help, because a head's part of a
+// row, d elements every `stride`, is short. So keys come in runs of 32 rows, and during the product with one run the
+// memory of a later product is prefetched: the run's values during S = Q K^T, the next head's keys during O = P V.
+static bool has_few_rows(const ragkit_query_block *block) { return block->rows <= RAGKIT_GEMV_ROWS; }
 
 ragkit_key_run ragkit_first_run(const ragkit_attention *attention, const ragkit_query_block *block) {
     return (ragkit_key_run){.next = attention->attended_offsets[block->segment]};
@@ -48,25 +54,25 @@ bool ragkit_next_run(const ragkit_attention *attention, const ragkit_query_block
     intptr_t end = attention->attended_offsets[block->segment + 1];
     run->column += run->length;
     run->row += run->length;
-    for (bool merging = run->rest == 0; merging && run->next < end; run->next++) {
+    for (bool merging = run->remaining == 0; merging && run->next < end; run->next++) {
         intptr_t t = attention->attended[run->next];
         intptr_t row = attention->k_offsets[t], length = attention->k_offsets[t + 1] - row;
         if (length == 0) continue;
-        if (run->rest == 0) {
+        if (run->remaining == 0) {
             run->row = row;
-        } else if (run->row + run->rest != row) {
+        } else if (run->row + run->remaining != row) {
             break;
         }
-        run->rest += length;
+        run->remaining += length;
     }
-    run->length = ragkit_min(run->rest, limit - run->column);
+    run->length = ragkit_min(run->remaining, limit - run->column);
     if (has_few_rows(block)) run->length = ragkit_min(run->length, FEW_KEYS);
-    run->rest -= run->length;
+    run->remaining -= run->length;
     return run->length > 0;
 }
 
-// One head's part of a run's rows.
-static void fetch_run(const ragkit_key_run *run, const float *x, intptr_t stride, intptr_t width) {
+// Prefetches one head's part of a run's rows.
+static void prefetch_run(const ragkit_key_run *run, const float *x, intptr_t stride, intptr_t width) {
     enum { LINE = 64 / sizeof(float) };
     for (intptr_t row = run->row; row < run->row + run->length; row++) {
         for (intptr_t i = 0; i < width; i += LINE) __builtin_prefetch(x + row * stride + i, 0, 2);
@@ -79,9 +85,9 @@ intptr_t ragkit_visible_keys(const ragkit_attention *attention, const ragkit_que
     return ragkit_max(0, ragkit_min(block->keys, last + 1));
 }
 
-// This depends on the segment alone, so that neither a batch's other segments nor the cut into blocks, which is another in the
-// backward pass, change its bits. For few rows, as in decoding, rounding the keys costs more than shorter products save.
-bool ragkit_rounds_segment(const ragkit_attention *attention, intptr_t segment) {
+// Depends on the segment alone, so that its bits depend neither on the other segments of a batch nor on the split into
+// blocks, which differs in the backward pass. For few rows, as in decoding, rounding the keys costs more than it saves.
+bool ragkit_uses_bfloat16(const ragkit_attention *attention, intptr_t segment) {
     enum { FEW_ROWS = 24 };
     return attention->bfloat16 && ragkit_instruction_level() == RAGKIT_AVX512_BF16
         && attention->q_offsets[segment + 1] - attention->q_offsets[segment] > FEW_ROWS;
@@ -90,7 +96,7 @@ bool ragkit_rounds_segment(const ragkit_attention *attention, intptr_t segment) 
 void ragkit_block_product(const ragkit_query_block *block, bool transpose_a, bool transpose_b, intptr_t m, intptr_t n,
                           intptr_t k, float alpha, const float *a, intptr_t lda, const float *b, intptr_t ldb,
                           float beta, float *c, intptr_t ldc) {
-    (block->rounds ? ragkit_gemm_bfloat16_serial : ragkit_gemm_serial)(transpose_a, transpose_b, m, n, k, alpha, a, lda, b,
+    (block->bfloat16 ? ragkit_gemm_bfloat16_serial : ragkit_gemm_serial)(transpose_a, transpose_b, m, n, k, alpha, a, lda, b,
                                                                        ldb, beta, c, ldc);
 }
 
@@ -100,7 +106,7 @@ void ragkit_attention_scores(const ragkit_attention *attention, const ragkit_que
     const float *q = attention->q + block->row * attention->q_stride + column;
     ragkit_key_run run = ragkit_first_run(attention, block);
     while (ragkit_next_run(attention, block, limit, &run)) {
-        if (has_few_rows(block)) fetch_run(&run, attention->v + column, attention->v_stride, attention->head_dim);
+        if (has_few_rows(block)) prefetch_run(&run, attention->v + column, attention->v_stride, attention->head_dim);
         const float *k = attention->k + run.row * attention->k_stride + column;
         ragkit_block_product(block, false, true, block->rows, run.length, attention->head_dim, attention->scale, q,
                              attention->q_stride, k, attention->k_stride, 0, scores + run.column, stride);
@@ -141,13 +147,13 @@ static bool same_products(const ragkit_attention *attention, intptr_t s, intptr_
     const intptr_t *offsets = attention->attended_offsets;
     intptr_t count = offsets[s + 1] - offsets[s];
     return count == offsets[t + 1] - offsets[t]
-        && ragkit_rounds_segment(attention, s) == ragkit_rounds_segment(attention, t)
+        && ragkit_uses_bfloat16(attention, s) == ragkit_uses_bfloat16(attention, t)
         && memcmp(attention->attended + offsets[s], attention->attended + offsets[t], (size_t)count * sizeof(intptr_t))
         == 0;
 }
 
-// Cuts the query rows into blocks. Neighbouring segments over the same keys, such as the beams of one document, count as one
-// segment where a row's place in its segment means nothing. Returns the blocks' number; `blocks` may be NULL to count.
+// Splits the query rows into blocks and returns their number; `blocks` is nullable. Neighbouring segments that attend
+// to the same keys, such as the beams of one document, are merged if a row's position in its segment has no effect.
 static intptr_t make_blocks(const ragkit_attention *attention, ragkit_query_block *blocks) {
     bool mergeable = !attention->causal && !attention->head_bias && !attention->segment_bias;
     intptr_t count = 0;
@@ -161,7 +167,7 @@ static intptr_t make_blocks(const ragkit_attention *attention, ragkit_query_bloc
                 blocks[count] = (ragkit_query_block){
                     .segment = s, .row = begin + position, .rows = ragkit_min(rows, length - position),
                     .position = position, .length = length, .keys = keys,
-                    .rounds = ragkit_rounds_segment(attention, s),
+                    .bfloat16 = ragkit_uses_bfloat16(attention, s),
                 };
             }
             count++;
@@ -192,10 +198,10 @@ static void forward_item(const job *j, const ragkit_query_block *block, intptr_t
     }
     float *out = j->out + block->row * j->out_stride + column;
     float beta = 0;
-    bool fetches_next_head = has_few_rows(block) && head + 1 < attention->heads;
+    bool prefetches_next_head = has_few_rows(block) && head + 1 < attention->heads;
     ragkit_key_run run = ragkit_first_run(attention, block);
     while (ragkit_next_run(attention, block, limit, &run)) {
-        if (fetches_next_head) fetch_run(&run, attention->k + column + width, attention->k_stride, width);
+        if (prefetches_next_head) prefetch_run(&run, attention->k + column + width, attention->k_stride, width);
         ragkit_block_product(block, false, false, block->rows, width, run.length, 1, scores + run.column, stride,
                              attention->v + run.row * attention->v_stride + column, attention->v_stride, beta, out,
                              j->out_stride);
@@ -233,7 +239,7 @@ void ragkit_attention_forward(const ragkit_attention *attention, float *out, int
         j.scratch = ragkit_max(j.scratch, blocks[i].rows * ragkit_score_stride(blocks[i].keys));
         work += blocks[i].rows * (blocks[i].keys + 1);
     }
-    // a multiply-add of the two products is about an eighth of an element of simple work
+    // a multiply-add of the two products costs about an eighth of an element of simple work
     intptr_t cost = work / count * (attention->head_dim / 4 + 6);
     ragkit_parallel_ranges(count * attention->heads, ragkit_max(cost, 1), forward_range, &j);
     free(blocks);

@@ -1,15 +1,20 @@
-// Attention, backward. Probabilities are computed again from the scores and the rows' log-sum-exp:
+// Attention, backward. For one head and a block of m query rows over n keys, the probabilities are recomputed from the
+// scores and the log-sum-exp of each row:
 //
-//     P = exp(S - lse)              D = rowsum(dO * O) = rowsum(P * dP), with and without dropout
-//     dV += drop(P)^T dO            dS = drop(P) * (dO V^T) - P * D
-//     dQ = scale * dS K             dK += scale * dS^T Q
+//     P = exp(S - lse)       [m, n]      D = rowsum(dO * O) = rowsum(P * dP)   [m], the same with dropout
+//     dV += drop(P)^T dO     [n, d]      dS = drop(P) * (dO V^T) - P * D       [m, n]
+//     dQ = scale * dS K      [m, d]      dK += scale * dS^T Q                  [n, d]
 //
-// Query segments that share a key segment, directly or through others, form a group. A work item is one group and one head,
-// so nothing is written by two threads and sums have one order, whatever the number of threads.
+// drop(P) is P with its dropout mask and scale. Source: FlashAttention's backward pass (Dao et al. 2022,
+// arXiv:2205.14135, algorithm 4), with whole rows of S instead of tiles. The naive version is
+// `AttentionProblem.naive` in the tests.
+//
+// Query segments that share a key segment, directly or through others, form a group. A work item is one group and one
+// head, so no element is written by two threads and the order of sums does not depend on their number.
 
 #include "attention.h"
 
-enum { MAX_PARTS = 8, PART_MEMORY = 1 << 25 };  // of the head bias: copies, floats in all of them
+enum { MAX_PARTS = 8, PART_MEMORY = 1 << 25 };  // copies of the head bias's gradient: number, floats in total
 
 typedef struct {
     const ragkit_attention *attention;
@@ -20,7 +25,7 @@ typedef struct {
     float *dq, *dk, *dv;
     intptr_t groups;
     intptr_t *group_offsets, *segments;  // group g holds query segments segments[group_offsets[g] ..< group_offsets[g+1]]
-    intptr_t parts;                      // of the groups; each has a copy of the head bias's gradient
+    intptr_t parts;                      // the groups in parts; each has a copy of the head bias's gradient
     float *d_head_bias, *more_head_bias, *d_segment_bias;  // the last [heads, attended]
 } job;
 
@@ -51,7 +56,7 @@ static void make_groups(const ragkit_attention *attention, job *j) {
     j->group_offsets = ragkit_allocate((size_t)(queries + 2) * sizeof(intptr_t));
     j->segments = ragkit_allocate((size_t)queries * sizeof(intptr_t));
     memset(j->group_offsets, 0, (size_t)(queries + 2) * sizeof(intptr_t));
-    intptr_t *fill = j->group_offsets + 2;  // counts first, then where each group's next segment goes
+    intptr_t *fill = j->group_offsets + 2;  // the groups' sizes, then the place of each group's next segment
     for (intptr_t s = 0; s < queries; s++) {
         intptr_t root = find(parent, keys + s);
         if (group_of[root] < 0) group_of[root] = j->groups++;
@@ -89,7 +94,8 @@ static void add_bias_gradients(const job *j, const ragkit_query_block *block, in
     }
 }
 
-// p, scores, becomes the probabilities after dropout, ds the scores' gradient. `whole` has room for a row.
+// p: scores on entry, probabilities after dropout on return. ds: dO V^T on entry, the gradient of the scores on return.
+// `whole` has room for a row.
 static void score_gradient(const job *j, const ragkit_query_block *block, intptr_t head, intptr_t limit, float *p,
                            float *ds, intptr_t stride, float *whole) {
     const ragkit_attention *attention = j->attention;
@@ -158,14 +164,14 @@ static void backward_group(const job *j, intptr_t group, intptr_t head, float *d
             ragkit_query_block block = {
                 .segment = s, .row = begin + position, .rows = ragkit_min(rows, length - position),
                 .position = position, .length = length, .keys = keys,
-                .rounds = ragkit_rounds_segment(attention, s),
+                .bfloat16 = ragkit_uses_bfloat16(attention, s),
             };
             backward_block(j, &block, head, d_head_bias);
         }
     }
 }
 
-// Items are (part, head); a part is a range of groups, one group if there is no head bias to share.
+// An item is a part and a head. A part is a range of groups: one group, unless there is a head bias.
 static void backward_range(void *context, intptr_t begin, intptr_t end) {
     const job *j = context;
     const ragkit_attention *attention = j->attention;
@@ -190,7 +196,7 @@ static void clear_range(void *context, intptr_t begin, intptr_t end) {
     }
 }
 
-// The bias gradients of parts and heads, in order.
+// Adds the bias gradients of the parts and of the heads, in order.
 static void combine_biases(const job *j, float *d_segment_bias) {
     const ragkit_attention *attention = j->attention;
     intptr_t size = attention->heads * attention->bias_rows * attention->bias_columns;

@@ -1,4 +1,4 @@
-// Which vector kernels this processor runs.
+// The instruction level and its kernels.
 
 #include "internal.h"
 
@@ -8,10 +8,10 @@
 enum { UNKNOWN = -1 };
 
 static _Atomic int usual_level = UNKNOWN;
-// Of a thread whose test forces a level, and of a worker whose job comes from such a thread.
+// Set in a thread whose level a test forces, and in workers, which inherit the level of the thread whose job they run.
 static _Thread_local int own_level = UNKNOWN;
 
-// The compiler's checks ask the processor and whether the system saves the wide registers.
+// The compiler's checks also ask whether the operating system saves the wide registers.
 static int best_level(void) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
@@ -49,7 +49,7 @@ static const ragkit_product_kernels *product_table(int level) {
 
 const ragkit_product_kernels *ragkit_products(int level, int format) {
     const ragkit_product_kernels *kernels = product_table(level);
-    return kernels->formats[format].multiply ? kernels : NULL;
+    return kernels->formats[format].macro_kernel ? kernels : NULL;
 }
 
 static int requested_level(void) {
@@ -67,13 +67,13 @@ static int available(int level) { return (int)ragkit_max(RAGKIT_PORTABLE, ragkit
 
 int ragkit_force_instruction_level(int level) { return own_level = available(level); }
 
-void ragkit_follow_instruction_level(int level) { own_level = level; }
+void ragkit_inherit_instruction_level(int level) { own_level = level; }
 
 int ragkit_instruction_level(void) {
     if (own_level != UNKNOWN) return own_level;
     int level = atomic_load_explicit(&usual_level, memory_order_relaxed);
     if (level != UNKNOWN) return level;
-    // Several threads may get here at once; all find the same.
+    // Several threads may get here at once; all compute the same value.
     level = available(requested_level());
     atomic_store_explicit(&usual_level, level, memory_order_relaxed);
     return level;

@@ -1,5 +1,5 @@
-// Dropout. The mask is a function of seed, stream and element index, so it is never stored, and neither the number of
-// threads nor the order of the work changes it.
+// Dropout. The mask is a function of seed, stream and element index. So it is never stored, and it depends neither on
+// the number of threads nor on the order of the work.
 
 #include "internal.h"
 
@@ -8,7 +8,7 @@ ragkit_dropout_plan ragkit_plan_dropout(ragkit_dropout dropout) {
     if (!(dropout.rate > 0)) return plan;
     double threshold = round((double)dropout.rate * 65536);
     plan.threshold = threshold > 65536 ? 65536 : (uint32_t)threshold;
-    // a rate of 1 drops everything; nothing is kept to be scaled
+    // a rate of 1 keeps no element that could be scaled
     plan.scale = plan.threshold >= 65536 ? 0 : (float)(1 / (1 - plan.threshold / 65536.0));
     return plan;
 }

@@ -1,4 +1,4 @@
-// Elementwise functions: the vector kernels over ranges of elements or rows.
+// Elementwise functions: the kernels of simd/elementwise.h, split over the threads.
 
 #include "internal.h"
 
@@ -116,14 +116,13 @@ void ragkit_multiply_column(intptr_t rows, intptr_t width, const float *x, const
 
 // MARK: Functions of one variable
 
-// Elements of simple work that one element costs, about.
-static intptr_t cost(int function) {
+intptr_t ragkit_function_cost(int function) {
     switch (function) {
     case RAGKIT_IDENTITY:
     case RAGKIT_RELU:
     case RAGKIT_ABS:
     case RAGKIT_SQUARE: return 1;
-    default: return 4;
+    default: return RAGKIT_EXP_COST;
     }
 }
 
@@ -134,7 +133,7 @@ static void map_range(void *context, intptr_t begin, intptr_t end) {
 
 void ragkit_map(intptr_t n, int function, const float *x, float *y) {
     job j = {.kernels = ragkit_kernels(), .function = function, .a = x, .y = y};
-    ragkit_parallel_ranges(n, cost(function), map_range, &j);
+    ragkit_parallel_ranges(n, ragkit_function_cost(function), map_range, &j);
 }
 
 static void map_gradient_range(void *context, intptr_t begin, intptr_t end) {
@@ -144,38 +143,5 @@ static void map_gradient_range(void *context, intptr_t begin, intptr_t end) {
 
 void ragkit_map_gradient(intptr_t n, int function, const float *x, const float *dy, float *dx) {
     job j = {.kernels = ragkit_kernels(), .function = function, .a = x, .b = dy, .y = dx};
-    ragkit_parallel_ranges(n, cost(function), map_gradient_range, &j);
-}
-
-bool ragkit_has_function(const ragkit_epilogue *epilogue, const float *c) {
-    return epilogue->y != c || epilogue->function != RAGKIT_IDENTITY;
-}
-
-void ragkit_apply_function(const ragkit_epilogue *epilogue, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns,
-                           const float *c, intptr_t ldc) {
-    const ragkit_kernel_table *kernels = ragkit_kernels();
-    for (intptr_t at = i * ldc + j; rows > 0; rows--, at += ldc) {
-        kernels->map(columns, epilogue->function, c + at, epilogue->y + at);
-    }
-}
-
-typedef struct {
-    const ragkit_epilogue *epilogue;
-    intptr_t columns, ldc;
-    float *c;
-} finishing;
-
-static void finish_range(void *context, intptr_t begin, intptr_t end) {
-    const finishing *j = context;
-    const float *bias = j->epilogue->bias;
-    for (intptr_t i = begin; bias && i < end; i++) {
-        ragkit_kernels()->add(j->columns, j->c + i * j->ldc, bias, j->c + i * j->ldc);
-    }
-    if (!ragkit_has_function(j->epilogue, j->c)) return;
-    ragkit_apply_function(j->epilogue, begin, end - begin, 0, j->columns, j->c, j->ldc);
-}
-
-void ragkit_finish_all(const ragkit_epilogue *epilogue, intptr_t rows, intptr_t columns, float *c, intptr_t ldc) {
-    finishing all = {epilogue, columns, ldc, c};
-    ragkit_parallel_ranges(rows, columns * cost(epilogue->function), finish_range, &all);
+    ragkit_parallel_ranges(n, ragkit_function_cost(function), map_gradient_range, &j);
 }

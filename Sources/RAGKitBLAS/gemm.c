@@ -1,8 +1,12 @@
-// Matrix products. Kernels of our own compute them where there is AVX2; elsewhere OpenBLAS computes pieces on one thread
-// each, because its own threads cannot share our pool, or on Apple platforms Accelerate the whole product.
+// Matrix products: which variant computes a product, and how threads share it.
 //
-// What computes a product depends on its shape alone and our kernels give the same bits for any part of it, so the number
-// of threads changes nothing. OpenBLAS's bits depend on the pieces.
+// With AVX2 or better, kernels of our own compute all products: blocked ones (panels.c, which names the loops and the
+// sources) or, for few rows and small products, GEMV-like ones on unpacked operands (simd/gemv.h). At the portable
+// level OpenBLAS computes parts of C on one thread each, because its own threads cannot share our pool; on Apple
+// platforms Accelerate computes the whole product.
+//
+// The variant depends on the product's shape alone, and our kernels give the same bits for any part of C, so the number
+// of threads changes nothing. OpenBLAS's bits depend on the parts.
 
 #include "internal.h"
 
@@ -30,10 +34,10 @@ static void prepare_blas(void) {
 #endif
 
 enum {
-    SMALL_PRODUCT = 4000,     // multiplications below which a call of BLAS costs more than the product
-    SKINNY_ROWS = 24,         // rows of A up to which packing B costs more than it saves, if C is made of dots
-    FEW_STEPS = 256,          // of k for which a stripe of B stays in cache while RAGKIT_FEW_ROWS of A pass
-    PIECE_PRODUCT = 1 << 20,  // multiplications worth waking another thread for
+    SMALL_PRODUCT = 4000,      // multiplications below which a call of the BLAS, or packing, costs more than the product
+    GEMV_DOT_ROWS = 24,        // rows of A up to which gemv_dot is faster than packing B
+    GEMV_AXPY_K = 256,         // steps of k for which a column panel of B stays in cache while RAGKIT_GEMV_ROWS of A pass
+    THREAD_PRODUCT = 1 << 20,  // multiplications that are worth waking another thread for
 };
 
 static void scale_matrix(intptr_t m, intptr_t n, float beta, float *c, intptr_t ldc) {
@@ -46,23 +50,22 @@ static void scale_matrix(intptr_t m, intptr_t n, float beta, float *c, intptr_t 
     }
 }
 
-typedef void (*route)(const ragkit_product *product, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns);
+// A variant computes rows i ..< i + rows and columns j ..< j + columns on the calling thread.
+typedef void (*variant)(const ragkit_product *product, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns);
 
-// Each route computes rows i ..< i + rows and columns j ..< j + columns on the calling thread.
-
-static void by_dots(const ragkit_product *p, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns) {
-    ragkit_kernels()->dot_rows(rows, columns, p->k, p->alpha, p->a + i * p->lda, p->lda, p->b + j * p->ldb, p->ldb,
+static void gemm_dot(const ragkit_product *p, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns) {
+    ragkit_kernels()->gemv_dot(rows, columns, p->k, p->alpha, p->a + i * p->lda, p->lda, p->b + j * p->ldb, p->ldb,
                                p->beta, p->c + i * p->ldc + j, p->ldc);
 }
 
-static void by_sums(const ragkit_product *p, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns) {
+static void gemm_axpy(const ragkit_product *p, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns) {
     intptr_t row = p->transpose_a ? 1 : p->lda, column = p->transpose_a ? p->lda : 1;
-    ragkit_kernels()->sum_of_rows(rows, columns, p->k, p->alpha, p->a + i * row, row, column, p->b + j, p->ldb, p->beta,
+    ragkit_kernels()->gemv_axpy(rows, columns, p->k, p->alpha, p->a + i * row, row, column, p->b + j, p->ldb, p->beta,
                                   p->c + i * p->ldc + j, p->ldc);
 }
 
-// op(A) and op(B) both need A's transpose: small here.
-static void by_definition(const ragkit_product *p, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns) {
+// Small products with both operands transposed, which no kernel reads in order.
+static void gemm_naive(const ragkit_product *p, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns) {
     for (intptr_t r = i; r < i + rows; r++) {
         for (intptr_t s = j; s < j + columns; s++) {
             float total = 0, *place = p->c + r * p->ldc + s;
@@ -72,23 +75,23 @@ static void by_definition(const ragkit_product *p, intptr_t i, intptr_t rows, in
     }
 }
 
-static void by_blas(const ragkit_product *p, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns) {
+static void gemm_blas(const ragkit_product *p, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns) {
     prepare_blas();
     cblas_sgemm(CblasRowMajor, p->transpose_a ? CblasTrans : CblasNoTrans, p->transpose_b ? CblasTrans : CblasNoTrans,
                 (int)rows, (int)columns, (int)p->k, p->alpha, p->a + (p->transpose_a ? i : i * p->lda), (int)p->lda,
                 p->b + (p->transpose_b ? j * p->ldb : j), (int)p->ldb, p->beta, p->c + i * p->ldc + j, (int)p->ldc);
 }
 
-static route choose_route(const ragkit_product *p) {
-    if (p->panels || p->format != RAGKIT_FLOAT32) return ragkit_multiply_panels;
+static variant choose_variant(const ragkit_product *p) {
+    if (p->panels || p->format != RAGKIT_FLOAT32) return ragkit_gemm_blocked;
     bool small = p->m * p->n * p->k < SMALL_PRODUCT;
-    if (!p->transpose_a && p->transpose_b && (small || p->m <= SKINNY_ROWS)) return by_dots;
-    if (!p->transpose_b && (small || p->m <= 2 || (p->m <= RAGKIT_FEW_ROWS && p->k <= FEW_STEPS))) return by_sums;
-    if (small) return by_definition;
-    return p->kernels ? ragkit_multiply_panels : by_blas;
+    if (!p->transpose_a && p->transpose_b && (small || p->m <= GEMV_DOT_ROWS)) return gemm_dot;
+    if (!p->transpose_b && (small || p->m <= 2 || (p->m <= RAGKIT_GEMV_ROWS && p->k <= GEMV_AXPY_K))) return gemm_axpy;
+    if (small) return gemm_naive;
+    return p->kernels ? ragkit_gemm_blocked : gemm_blas;
 }
 
-// True if there is nothing to multiply; then it is done.
+// True if there is nothing to multiply; C is then finished.
 static bool finish_empty(const ragkit_product *p) {
     if (p->m <= 0 || p->n <= 0) return true;
     if (p->k > 0) return false;
@@ -96,8 +99,8 @@ static bool finish_empty(const ragkit_product *p) {
     return true;
 }
 
-static void multiply_alone(const ragkit_product *p) {
-    if (!finish_empty(p)) choose_route(p)(p, 0, p->m, 0, p->n);
+static void multiply_serial(const ragkit_product *p) {
+    if (!finish_empty(p)) choose_variant(p)(p, 0, p->m, 0, p->n);
 }
 
 static ragkit_product describe(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha,
@@ -113,11 +116,11 @@ void ragkit_gemm_serial(bool transpose_a, bool transpose_b, intptr_t m, intptr_t
                         const float *a, intptr_t lda, const float *b, intptr_t ldb, float beta, float *c,
                         intptr_t ldc) {
     ragkit_product product = describe(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-    multiply_alone(&product);
+    multiply_serial(&product);
 }
 
-// The same with bfloat16 operands.
-static ragkit_product rounding(ragkit_product product) {
+// The same product with operands rounded to bfloat16.
+static ragkit_product with_bfloat16(ragkit_product product) {
     product.format = RAGKIT_BFLOAT16;
     product.kernels = ragkit_products(ragkit_instruction_level(), RAGKIT_BFLOAT16);
     return product;
@@ -126,105 +129,106 @@ static ragkit_product rounding(ragkit_product product) {
 void ragkit_gemm_bfloat16_serial(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha,
                                  const float *a, intptr_t lda, const float *b, intptr_t ldb, float beta, float *c,
                                  intptr_t ldc) {
-    ragkit_product product = rounding(describe(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc));
-    multiply_alone(&product);
+    ragkit_product product = with_bfloat16(describe(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc));
+    multiply_serial(&product);
 }
 
 // MARK: Shared by the threads
 
+// C is divided into a grid of parts: ic_ways along m (BLIS's loop 3) times jc_ways along n (loop 5).
 typedef struct {
     const ragkit_product *product;
-    route route;
-    intptr_t rows, columns;  // of a piece
-} pieces;
+    variant variant;
+    intptr_t rows, columns;  // of a part
+} grid;
 
-static void run_piece(void *context, intptr_t item, intptr_t worker) {
+static void run_part(void *context, intptr_t item, intptr_t worker) {
     (void)worker;
-    const pieces *all = context;
-    const ragkit_product *p = all->product;
-    intptr_t down = ragkit_pieces(p->m, all->rows);
-    intptr_t i = item % down * all->rows, j = item / down * all->columns;
-    all->route(p, i, ragkit_min(all->rows, p->m - i), j, ragkit_min(all->columns, p->n - j));
+    const grid *grid = context;
+    const ragkit_product *p = grid->product;
+    intptr_t ic_ways = ragkit_ceil_div(p->m, grid->rows);
+    intptr_t i = item % ic_ways * grid->rows, j = item / ic_ways * grid->columns;
+    grid->variant(p, i, ragkit_min(grid->rows, p->m - i), j, ragkit_min(grid->columns, p->n - j));
 }
 
-// How many pieces are worth their threads.
-static intptr_t piece_count(const ragkit_product *p, route route) {
+// The number of parts that are worth their threads.
+static intptr_t count_ways(const ragkit_product *p, variant variant) {
 #if defined(__APPLE__)
-    if (route == by_blas) return 1;  // Accelerate has threads of its own
+    if (variant == gemm_blas) return 1;  // Accelerate has threads of its own
 #endif
-    if (route == by_definition) return 1;
+    if (variant == gemm_naive) return 1;
     intptr_t threads = ragkit_thread_count();
-    intptr_t worthwhile = p->m * p->n / 64 * p->k / (PIECE_PRODUCT / 64);
-    // two pieces a thread, where they are long enough, even out what else the cores do
+    intptr_t worthwhile = p->m * p->n / 64 * p->k / (THREAD_PRODUCT / 64);
+    // two parts per thread, where they are long enough, balance the load if a core is busy with something else
     if (threads > 1 && worthwhile >= 128 * threads) return 2 * threads;
     return ragkit_min(threads, worthwhile);
 }
 
-// A grid of pieces with the shortest edges: each packs its own part of A and B, and only reads what is packed. What reads B
-// once keeps all of A's rows.
-static intptr_t pieces_down(const ragkit_product *p, route route, intptr_t count) {
-    enum { PACKING = 8 };  // reads of an element that rearranging it costs
-    const intptr_t columns = p->panels ? p->n / PACKING : p->n;
+// Of `ways` parts, the number along m that makes a part's edges shortest: a part packs its own rows of A and columns of
+// B, or only reads what is packed. The GEMV variants keep all rows of A, so that B is read once.
+static intptr_t choose_ic_ways(const ragkit_product *p, variant variant, intptr_t ways) {
+    enum { PACKING_COST = 8 };  // packing an element costs as much as reading it so many times
+    const intptr_t columns = p->panels ? p->n / PACKING_COST : p->n;
     intptr_t best = 1;
-    for (intptr_t down = 1; down <= count && route != by_dots && route != by_sums; down++) {
-        if (count % down != 0) continue;
-        if (p->m / down + columns / (count / down) < p->m / best + columns / (count / best)) best = down;
+    for (intptr_t ic = 1; ic <= ways && variant != gemm_dot && variant != gemm_axpy; ic++) {
+        if (ways % ic != 0) continue;
+        if (p->m / ic + columns / (ways / ic) < p->m / best + columns / (ways / best)) best = ic;
     }
     return best;
 }
 
-static void run_grid(const ragkit_product *p, route route, intptr_t count, intptr_t down) {
-    enum { COLUMNS = 32 };  // a multiple of the kernels' tiles
-    pieces all = {p, route, ragkit_pieces(p->m, down), ragkit_pieces(p->n, count / down)};
-    all.columns = ragkit_pieces(all.columns, COLUMNS) * COLUMNS;
-    ragkit_parallel(ragkit_pieces(p->m, all.rows) * ragkit_pieces(p->n, all.columns), run_piece, &all);
+static void run_grid(const ragkit_product *p, variant variant, intptr_t ways, intptr_t ic_ways) {
+    enum { COLUMNS = 32 };  // a multiple of every level's NR
+    grid grid = {p, variant, ragkit_ceil_div(p->m, ic_ways), ragkit_ceil_div(p->n, ways / ic_ways)};
+    grid.columns = ragkit_ceil_div(grid.columns, COLUMNS) * COLUMNS;
+    ragkit_parallel(ragkit_ceil_div(p->m, grid.rows) * ragkit_ceil_div(p->n, grid.columns), run_part, &grid);
 }
 
-static void run_pieces(const ragkit_product *p, route route) {
-    const intptr_t count = piece_count(p, route);
-    const intptr_t down = pieces_down(p, route, count);
-    if (count <= 1) {
-        route(p, 0, p->m, 0, p->n);
-    } else if (down == 1 || route != ragkit_multiply_panels || p->panels) {
-        run_grid(p, route, count, down);
-    } else {  // each of `down` pieces would pack the same columns: they are packed once, together
+static void run_variant(const ragkit_product *p, variant variant) {
+    const intptr_t ways = count_ways(p, variant);
+    const intptr_t ic_ways = choose_ic_ways(p, variant, ways);
+    if (ways <= 1) {
+        variant(p, 0, p->m, 0, p->n);
+    } else if (ic_ways == 1 || variant != ragkit_gemm_blocked || p->panels) {
+        run_grid(p, variant, ways, ic_ways);
+    } else {  // ic_ways parts need the same columns of B: all threads pack them once
         const intptr_t columns = ragkit_shared_columns(p);
         for (intptr_t j = 0; j < p->n; j += columns) {
             ragkit_epilogue epilogue;
             ragkit_product part = ragkit_share_panels(p, j, ragkit_min(columns, p->n - j), &epilogue);
-            run_grid(&part, route, count, pieces_down(&part, route, count));
+            run_grid(&part, variant, ways, choose_ic_ways(&part, variant, ways));
         }
     }
 }
 
-static void multiply_together(const ragkit_product *p) {
+static void multiply_parallel(const ragkit_product *p) {
     bool finished = false;
     if (!finish_empty(p)) {
-        route route = choose_route(p);
-        run_pieces(p, route);
-        finished = route == ragkit_multiply_panels;
+        variant variant = choose_variant(p);
+        run_variant(p, variant);
+        finished = variant == ragkit_gemm_blocked;
     }
-    if (p->epilogue && !finished) ragkit_finish_all(p->epilogue, p->m, p->n, p->c, p->ldc);
+    if (p->epilogue && !finished) ragkit_apply_epilogue(p->epilogue, p->m, p->n, p->c, p->ldc);
 }
 
 void ragkit_gemm(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha, const float *a,
                  intptr_t lda, const float *b, intptr_t ldb, float beta, float *c, intptr_t ldc) {
     ragkit_product product = describe(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-    multiply_together(&product);
+    multiply_parallel(&product);
 }
 
 void ragkit_gemm_bfloat16(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha,
                           const float *a, intptr_t lda, const float *b, intptr_t ldb, float beta, float *c,
                           intptr_t ldc) {
-    ragkit_product product = rounding(describe(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc));
-    multiply_together(&product);
+    ragkit_product product = with_bfloat16(describe(transpose_a, transpose_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc));
+    multiply_parallel(&product);
 }
 
 void ragkit_linear(intptr_t rows, intptr_t outputs, intptr_t inputs, float alpha, const float *x, const float *weight,
                    const float *bias, int function, float *pre, float *y) {
     ragkit_product product = describe(false, true, rows, outputs, inputs, alpha, x, inputs, weight, inputs, 0, pre, outputs);
     product.epilogue = &(ragkit_epilogue){bias, function, y};
-    multiply_together(&product);
+    multiply_parallel(&product);
 }
 
 typedef struct {
@@ -243,7 +247,7 @@ static ragkit_product product_at(const batch *batch, intptr_t i) {
 static void run_products(void *context, intptr_t begin, intptr_t end) {
     for (intptr_t i = begin; i < end; i++) {
         ragkit_product product = product_at(context, i);
-        multiply_alone(&product);
+        multiply_serial(&product);
     }
 }
 
@@ -257,13 +261,13 @@ void ragkit_gemm_batched(intptr_t count, bool transpose_a, bool transpose_b, int
         ragkit_parallel_ranges(count, ragkit_max(1, m * n * k / 16), run_products, &all);
         return;
     }
-    for (intptr_t i = 0; i < count; i++) {  // too few to share out whole
+    for (intptr_t i = 0; i < count; i++) {  // fewer products than threads: the threads share each one
         ragkit_product product = product_at(&all, i);
-        multiply_together(&product);
+        multiply_parallel(&product);
     }
 }
 
-// MARK: With a pack
+// MARK: Products with a pack
 
 static ragkit_product describe_packed(intptr_t m, float alpha, const float *a, intptr_t lda, const void *pack,
                                       float beta, float *c, intptr_t ldc) {
@@ -281,7 +285,7 @@ static ragkit_product describe_packed(intptr_t m, float alpha, const float *a, i
 void ragkit_gemm_packed(intptr_t m, float alpha, const float *a, intptr_t lda, const void *pack, float beta, float *c,
                         intptr_t ldc) {
     ragkit_product product = describe_packed(m, alpha, a, lda, pack, beta, c, ldc);
-    multiply_together(&product);
+    multiply_parallel(&product);
 }
 
 void ragkit_linear_packed(intptr_t rows, float alpha, const float *x, const void *pack, const float *bias, int function,
@@ -290,13 +294,7 @@ void ragkit_linear_packed(intptr_t rows, float alpha, const float *x, const void
     product.lda = product.k;
     product.ldc = product.n;
     product.epilogue = &(ragkit_epilogue){bias, function, y};
-    multiply_together(&product);
-}
-
-void ragkit_gemm_packed_serial(intptr_t m, float alpha, const float *a, intptr_t lda, const void *pack, float beta,
-                               float *c, intptr_t ldc) {
-    ragkit_product product = describe_packed(m, alpha, a, lda, pack, beta, c, ldc);
-    multiply_alone(&product);
+    multiply_parallel(&product);
 }
 
 const char *ragkit_description(void) {

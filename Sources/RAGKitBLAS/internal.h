@@ -1,49 +1,57 @@
-// What the files of this target share: the table of vector kernels and the ways to split work.
+// Shared by the files of this target: the tables of kernels, the description of a product, memory and the split of work.
 
 #ifndef RAGKIT_INTERNAL_H
 #define RAGKIT_INTERNAL_H
 
-#include "ragkit_blas.h"
+#include "ragkit_blas_testing.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/// How many elements of simple work are worth waking another thread for.
-enum { RAGKIT_GRAIN = 16384 };
+enum {
+    RAGKIT_GRAIN = 16384,  // elements of simple work that are worth waking another thread for
+    RAGKIT_EXP_COST = 4,   // elements of simple work that one exponential costs, about
+};
 
 static inline intptr_t ragkit_min(intptr_t a, intptr_t b) { return a < b ? a : b; }
 static inline intptr_t ragkit_max(intptr_t a, intptr_t b) { return a > b ? a : b; }
-static inline intptr_t ragkit_pieces(intptr_t n, intptr_t size) { return (n + size - 1) / size; }
+static inline intptr_t ragkit_ceil_div(intptr_t n, intptr_t size) { return (n + size - 1) / size; }
 
-/// Memory that must be there: sizes are bounded by what the caller already holds, so running out ends the process.
+// MARK: Memory (memory.c)
+
+/// Aligned memory, freed with free(). Ends the process if there is none: sizes are bounded by what the caller already holds.
 void *ragkit_allocate(size_t bytes);
 
-/// Memory of the calling thread, at least `bytes`, valid until the thread asks again. It is kept from call to call: fresh
-/// memory costs a page fault every 4 KB.
+/// Scratch memory of the calling thread, at least `bytes`, valid until the thread asks again. It is kept between calls,
+/// since fresh memory costs a page fault every 4 KB.
 void *ragkit_scratch(size_t bytes);
-/// A second one, for the products' panels: who calls a product may have the first in use.
+/// A second one, for the blocks that a product packs: the caller of a product may be using the first.
 void *ragkit_panel_scratch(size_t bytes);
-/// And for panels that the calling thread makes with others.
+/// A third one, for packed panels that the calling thread shares with others.
 void *ragkit_shared_panel_scratch(size_t bytes);
 
+// MARK: Split of work (pool.c)
+
 typedef void (*ragkit_range_task)(void *context, intptr_t begin, intptr_t end);
-/// Runs `task` over disjoint ranges covering 0 ..< count, where one unit costs as much as `cost` simple elements.
-/// How the ranges fall depends on the number of threads, so `task` must not let results depend on them.
+/// Runs `task` over disjoint ranges that cover 0 ..< count; one unit costs as much as `cost` simple elements. The
+/// ranges depend on the number of threads, so the results of `task` must not depend on them.
 void ragkit_parallel_ranges(intptr_t count, intptr_t cost, ragkit_range_task task, void *context);
 
-/// What the dropout kernel needs of a ragkit_dropout; threshold 0 means none.
+// MARK: Vector kernels (simd/)
+
+/// A ragkit_dropout in the form that the kernel needs; threshold 0 means no dropout.
 typedef struct {
-    uint32_t threshold;  // words below it drop the element
-    float scale;         // of the elements that are kept
+    uint32_t threshold;  // an element whose random word is below it is dropped
+    float scale;         // of kept elements
     uint64_t seed, stream;
 } ragkit_dropout_plan;
 
 ragkit_dropout_plan ragkit_plan_dropout(ragkit_dropout dropout);
 
-/// The vector kernels of one instruction level. Each works on the calling thread.
+/// The vector kernels of one instruction level. Each runs on the calling thread.
 typedef struct {
-    // Bodies/elementwise.h
+    // simd/elementwise.h
     void (*fill)(intptr_t n, float value, float *y);
     void (*add)(intptr_t n, const float *a, const float *b, float *y);
     void (*subtract)(intptr_t n, const float *a, const float *b, float *y);
@@ -56,7 +64,7 @@ typedef struct {
     void (*map_gradient)(intptr_t n, int function, const float *x, const float *dy, float *dx);
     // y = scale * words + positions + types, the last two nullable
     void (*embed_row)(intptr_t n, float scale, const float *words, const float *positions, const float *types, float *y);
-    // Bodies/reductions.h
+    // simd/reductions.h
     double (*sum)(intptr_t n, const float *x);
     double (*sum_of_squares)(intptr_t n, const float *x);
     double (*dot)(intptr_t n, const float *x, const float *y);
@@ -64,7 +72,7 @@ typedef struct {
     float (*maximum)(intptr_t n, const float *x, int32_t *index);
     // y[c] = sum over the rows, which lie `stride` apart
     void (*sum_rows)(intptr_t rows, intptr_t width, intptr_t stride, const float *x, double *y);
-    // Bodies/softmax.h: one row each
+    // simd/softmax.h: one row each
     void (*softmax)(intptr_t n, const float *x, float *y);
     void (*log_softmax)(intptr_t n, const float *x, float *y);
     float (*log_sum_exp)(intptr_t n, const float *x, double *sum);
@@ -76,7 +84,7 @@ typedef struct {
     void (*exp_shifted)(intptr_t n, float shift, const float *x, float *y);
     // ds = dropped * dp - p * shift, where `dropped` is p after dropout, or p
     void (*attention_gradient)(intptr_t n, const float *p, const float *dropped, float shift, float *dp);
-    // Bodies/normalization.h
+    // simd/normalization.h
     void (*layer_norm)(intptr_t n, const float *sum, const float *gain, const float *bias, float epsilon, float *y,
                        float *mean, float *rstd);
     void (*layer_norm_gradient)(intptr_t n, const float *sum, float mean, float rstd, const float *gain,
@@ -84,10 +92,10 @@ typedef struct {
     void (*rms_norm)(intptr_t n, const float *x, const float *gain, float epsilon, float *y, float *rstd);
     void (*rms_norm_gradient)(intptr_t n, const float *x, float rstd, const float *gain, const float *dy, float *dx,
                               float *dgain);
-    // Bodies/dropout.h: y = residual + dropout(x), residual nullable
+    // simd/dropout.h: y = residual + dropout(x), residual nullable
     void (*dropout)(intptr_t n, const ragkit_dropout_plan *plan, uint64_t first, const float *x, const float *residual,
                     float *y);
-    // Bodies/vocabulary.h
+    // simd/vocabulary.h
     void (*pick_gradient)(intptr_t n, float lse, float scale, float offset, float *logits);
     double (*marginal)(intptr_t documents, intptr_t stride, intptr_t n, const float *logits, const float *shift);
     // y[v] = the marginal of entry v
@@ -97,21 +105,22 @@ typedef struct {
                              float *scratch, double *sums);
     void (*marginal_gradient)(intptr_t documents, intptr_t stride, intptr_t n, float *logits, const float *shift,
                               const float *lse, float d_total, const float *d_prior, float *scratch);
-    // Bodies/optimizer.h
+    // simd/optimizer.h
     void (*adamw)(intptr_t n, const ragkit_adamw_step *step, const float *gradient, float *parameter, float *moment1,
                   float *moment2);
-    // Bodies/search.h: the first i in first ..< n with x[i] > threshold, or n
+    // simd/search.h: the first i in first ..< n with x[i] > threshold, or n
     intptr_t (*find_greater)(intptr_t first, intptr_t n, float threshold, const float *x);
-    // Bodies/conversions.h
+    // simd/conversions.h
     void (*from_bfloat16)(intptr_t n, const uint16_t *x, float *y);
     void (*from_float16)(intptr_t n, const uint16_t *x, float *y);
     void (*to_bfloat16)(intptr_t n, const float *x, uint16_t *y);
-    // Bodies/products.h
-    // C[m,n] = alpha * A[m,k] * B[n,k]^T + beta * C: dot products of rows, B read once
-    void (*dot_rows)(intptr_t m, intptr_t n, intptr_t k, float alpha, const float *a, intptr_t lda, const float *b,
+    // simd/gemv.h: products of few rows, on unpacked operands
+    // C[m,n] = alpha * A[m,k] * B[n,k]^T + beta * C: dot products of rows; B is read once
+    void (*gemv_dot)(intptr_t m, intptr_t n, intptr_t k, float alpha, const float *a, intptr_t lda, const float *b,
                      intptr_t ldb, float beta, float *c, intptr_t ldc);
-    // C[m,n] = alpha * op(A)[m,k] * B[k,n] + beta * C: sums of rows; A's element (i, p) lies at i * row_a + p * column_a
-    void (*sum_of_rows)(intptr_t m, intptr_t n, intptr_t k, float alpha, const float *a, intptr_t row_a,
+    // C[m,n] = alpha * op(A)[m,k] * B[k,n] + beta * C: sums of B's scaled rows; element (i, p) of op(A) is at
+    // i * row_a + p * column_a
+    void (*gemv_axpy)(intptr_t m, intptr_t n, intptr_t k, float alpha, const float *a, intptr_t row_a,
                         intptr_t column_a, const float *b, intptr_t ldb, float beta, float *c, intptr_t ldc);
 } ragkit_kernel_table;
 
@@ -124,25 +133,24 @@ extern const ragkit_kernel_table ragkit_avx512_kernels;
 /// The kernels of the level in use.
 const ragkit_kernel_table *ragkit_kernels(void);
 
-/// Makes the calling thread, a worker, compute at the level of the thread whose job it has.
-void ragkit_follow_instruction_level(int level);
+/// Sets the level of the calling thread, a worker, to that of the thread whose job it runs.
+void ragkit_inherit_instruction_level(int level);
+
+// MARK: Products (gemm.c, panels.c)
 
 enum {
     RAGKIT_FORMATS = 3,
-    RAGKIT_INT8_STEPS = 768,  // of k that share scales, at most
+    RAGKIT_INT8_KC = 768,  // steps of k that share int8 scales, at most
+    RAGKIT_GEMV_ROWS = 8,  // rows of A up to which gemv_axpy is faster than packing B, if B stays in cache
 };
 
-enum {
-    RAGKIT_FEW_ROWS = 8,  // of A up to which sums of B's rows where they lie are faster than panels
-};
-
-/// How rows become panels: as few as there can be, the first `tall` of `height` rows, the others one row lower.
+/// The row panels of a block of A: as few as possible; the first `tall` have `height` rows, the others one row less.
 typedef struct {
     intptr_t count, height, tall;
 } ragkit_row_panels;
 
-static inline ragkit_row_panels ragkit_cut_rows(intptr_t rows, intptr_t most) {
-    intptr_t count = ragkit_pieces(rows, most), height = count > 0 ? ragkit_pieces(rows, count) : 0;
+static inline ragkit_row_panels ragkit_split_rows(intptr_t rows, intptr_t mr) {
+    intptr_t count = ragkit_ceil_div(rows, mr), height = count > 0 ? ragkit_ceil_div(rows, count) : 0;
     return (ragkit_row_panels){count, height, rows - count * (height - 1)};
 }
 
@@ -150,34 +158,34 @@ static inline intptr_t ragkit_panel_height(const ragkit_row_panels *panels, intp
     return panel < panels->tall ? panels->height : panels->height - 1;
 }
 
-/// Rows of A in memory that are rearranged next.
+/// Rows of A, not yet packed, that a macro-kernel prefetches.
 typedef struct {
     const float *first;
     intptr_t rows, k, stride;
 } ragkit_next_rows;
 
-/// How products in one number format are made: rows of A and columns of B become panels (Bodies/panels.h), whose products
-/// are summed in registers (Bodies/tiles.h).
+/// A number format of products: how A and B are packed into panels (simd/panels.h) and the macro-kernel that multiplies
+/// panels (simd/microkernel.h).
 typedef struct {
-    intptr_t depth;                     // zeros make k up to a multiple of it
-    intptr_t most_steps;                // of k in a block
-    intptr_t row_head, row_step;        // bytes of a row in a panel of A: once, and for each step of k
-    intptr_t column_head, column_step;  // and of a column in a panel of B
-    // Panels of `height` rows, and of tile_columns columns. In memory they are rows of the matrix, or lie across its rows.
-    void (*pack_rows)(bool across, intptr_t rows, intptr_t k, intptr_t height, const float *a, intptr_t lda,
-                      void *panels);
-    void (*pack_columns)(bool across, intptr_t columns, intptr_t k, const float *b, intptr_t ldb, void *panels);
-    // C[rows, columns] = alpha * A * B + beta * C + bias[columns] (nullable) from panels of rows as ragkit_cut_rows gives them;
-    // k as made up, B's panels `b_stride` bytes apart; `next`, nullable, is fetched meanwhile
-    void (*multiply)(intptr_t rows, intptr_t columns, intptr_t k, const void *a, const void *b,
-                     intptr_t b_stride, float alpha, float beta, const float *bias, float *c, intptr_t ldc,
-                     const ragkit_next_rows *next);
+    intptr_t k_unroll;  // steps of k in one word of a panel; k is padded with zeros to a multiple of it
+    intptr_t kc;        // steps of k in a block, at most (KC)
+    intptr_t row_header_bytes, row_step_bytes;        // of a row in a panel of A: its header, and each step of k
+    intptr_t column_header_bytes, column_step_bytes;  // of a column in a panel of B
+    // Packs panels of `height` rows of A, or of nr columns of B. `transposed`: these rows or columns are columns in memory.
+    void (*pack_a)(bool transposed, intptr_t rows, intptr_t k, intptr_t height, const float *a, intptr_t lda,
+                   void *panels);
+    void (*pack_b)(bool transposed, intptr_t columns, intptr_t k, const float *b, intptr_t ldb, void *panels);
+    // C[rows, columns] = alpha * A * B + beta * C + bias[columns] (nullable) from panels. A's are as ragkit_split_rows
+    // splits them, B's lie `b_stride` bytes apart, k includes the padding; `next`, nullable, is prefetched.
+    void (*macro_kernel)(intptr_t rows, intptr_t columns, intptr_t k, const void *a, const void *b, intptr_t b_stride,
+                         float alpha, float beta, const float *bias, float *c, intptr_t ldc,
+                         const ragkit_next_rows *next);
 } ragkit_format;
 
-/// The products of one instruction level.
+/// The blocked products of one instruction level, whose micro-tile is mr rows times nr columns (MR, NR).
 typedef struct {
     const char *name;
-    intptr_t tile_rows, tile_columns;
+    intptr_t mr, nr;
     ragkit_format formats[RAGKIT_FORMATS];  // by RAGKIT_FLOAT32 and so on
 } ragkit_product_kernels;
 
@@ -188,25 +196,27 @@ extern const ragkit_product_kernels ragkit_avx512_products;
 extern const ragkit_product_kernels ragkit_avx512_bf16_products;
 #endif
 
-/// A level's kernels for products in `format`, or NULL where those are left to the BLAS (Float32 at the portable level).
+/// A level's kernels for products in `format`, or NULL if the BLAS computes them (Float32 at the portable level).
 const ragkit_product_kernels *ragkit_products(int level, int format);
 
-/// What becomes of a product's elements while they are in registers and in cache: C += bias, then y = function(C).
+/// The epilogue of a product, applied while its elements are in registers or cache: C += bias, then y = function(C).
 typedef struct {
     const float *bias;  // [n], nullable
     int function;
-    float *y;  // rows as far apart as C's; may be C
+    float *y;  // its rows are ldc apart, as C's; may be C
 } ragkit_epilogue;
 
-/// True if y is not C.
+/// True if there is something to do after the bias.
 bool ragkit_has_function(const ragkit_epilogue *epilogue, const float *c);
 /// y = function(C) for rows i ..< i + rows and columns j ..< j + columns, on the calling thread.
 void ragkit_apply_function(const ragkit_epilogue *epilogue, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns,
                            const float *c, intptr_t ldc);
-/// The bias and the function of all elements, by all threads.
-void ragkit_finish_all(const ragkit_epilogue *epilogue, intptr_t rows, intptr_t columns, float *c, intptr_t ldc);
+/// Applies the whole epilogue to a finished product, on all threads.
+void ragkit_apply_epilogue(const ragkit_epilogue *epilogue, intptr_t rows, intptr_t columns, float *c, intptr_t ldc);
+/// Elements of simple work that one element of a function (RAGKIT_RELU and so on) costs, about.
+intptr_t ragkit_function_cost(int function);
 
-/// C[m,n] = alpha * op(A) * op(B) + beta * C: everything ragkit_gemm is told, and what computes it.
+/// C[m,n] = alpha * op(A) * op(B) + beta * C: the arguments of ragkit_gemm, and the kernels that compute it.
 typedef struct {
     bool transpose_a, transpose_b;
     intptr_t m, n, k;
@@ -216,22 +226,32 @@ typedef struct {
     intptr_t lda, ldb, ldc;
     const ragkit_product_kernels *kernels;  // NULL: the BLAS
     int format;                             // of the panels
-    const char *panels;                     // nullable: all of B's, made before; then `b` is not read
+    const char *panels;                     // nullable: all of op(B), packed; then `b` is not read
     const ragkit_epilogue *epilogue;        // nullable
 } ragkit_product;
 
-/// Rows i ..< i + rows and columns j ..< j + columns of a product by panels and its epilogue, on the calling thread;
-/// k >= 1, j a multiple of tile_columns.
-void ragkit_multiply_panels(const ragkit_product *product, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns);
+/// Rows i ..< i + rows and columns j ..< j + columns of a blocked product and its epilogue, on the calling thread; k >=
+/// 1, j is a multiple of nr.
+void ragkit_gemm_blocked(const ragkit_product *product, intptr_t i, intptr_t rows, intptr_t j, intptr_t columns);
 
-/// How many columns of a product's B fill the memory that threads share for its panels, at least one panel.
+/// ragkit_gemm_bfloat16 on the calling thread alone.
+void ragkit_gemm_bfloat16_serial(bool transpose_a, bool transpose_b, intptr_t m, intptr_t n, intptr_t k, float alpha,
+                                 const float *a, intptr_t lda, const float *b, intptr_t ldb, float beta, float *c,
+                                 intptr_t ldc);
+
+enum { RAGKIT_PACK_ROWS = 32 };
+/// Packs rows first ..< end of B (as it lies in memory) again, on the calling thread; other rows stay as they were
+/// packed. first is a multiple of RAGKIT_PACK_ROWS, and so is end, or it is the number of rows. Not for int8.
+void ragkit_pack_rows(void *pack, intptr_t first, intptr_t end, const float *b, intptr_t ldb);
+
+/// The number of columns of B, at least one panel's, that fit into the memory for panels that threads share.
 intptr_t ragkit_shared_columns(const ragkit_product *product);
-/// Makes the panels of columns j ..< j + columns of B, by all threads, and returns the product of those columns. They last
-/// until the calling thread asks for others.
+/// Packs columns j ..< j + columns of op(B), on all threads, and returns the product of these columns. The panels last
+/// until the calling thread packs others.
 ragkit_product ragkit_share_panels(const ragkit_product *product, intptr_t j, intptr_t columns,
                                    ragkit_epilogue *epilogue);
 
-/// A product with the pack's B, k and n; the rest is zeros.
+/// A product with the pack's B, k and n; its other fields are zero.
 ragkit_product ragkit_product_with_pack(const void *pack);
 
 #endif

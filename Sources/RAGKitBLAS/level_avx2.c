@@ -5,9 +5,9 @@
 #define KERNEL_TABLE ragkit_avx2_kernels
 #define PRODUCT_TABLE ragkit_avx2_products
 #define PRODUCT_NAME "AVX2"
-// Before the attribute: it must not reach inline functions of system headers.
-#include "Bodies/headers.h"
+// Included before the attribute, which must not apply to inline functions of system headers.
+#include "simd/headers.h"
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi2"))), apply_to = function)
-#include "Bodies/kernels.h"
+#include "simd/kernels.h"
 #pragma clang attribute pop
 #endif

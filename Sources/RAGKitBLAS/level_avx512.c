@@ -5,10 +5,10 @@
 #define KERNEL_TABLE ragkit_avx512_kernels
 #define PRODUCT_TABLE ragkit_avx512_products
 #define PRODUCT_NAME "AVX-512"
-// Before the attribute: it must not reach inline functions of system headers.
-#include "Bodies/headers.h"
+// Included before the attribute, which must not apply to inline functions of system headers.
+#include "simd/headers.h"
 #pragma clang attribute push( \
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2"))), apply_to = function)
-#include "Bodies/kernels.h"
+#include "simd/kernels.h"
 #pragma clang attribute pop
 #endif

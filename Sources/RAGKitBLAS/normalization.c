@@ -1,4 +1,4 @@
-// Layer norm (with the residual and its dropout) and RMS norm. Gradients of gain and bias are summed in Float32 over blocks
+// Layer norm (with dropout and residual) and RMS norm. Gradients of gain and bias are summed in Float32 within blocks
 // of a fixed number of rows and in Double, in order, across blocks.
 
 #include "internal.h"
@@ -45,7 +45,7 @@ void ragkit_layer_norm(intptr_t rows, intptr_t width, const float *x, const floa
     ragkit_parallel_ranges(rows, width * 2, layer_norm_range, &j);
 }
 
-// target (+)= the blocks' partial sums, which lie `stride` apart
+// target (+)= the blocks' partial sums, which are `stride` elements apart
 static void combine(intptr_t blocks, intptr_t width, intptr_t stride, const float *partial, bool accumulate,
                     float *target) {
     for (intptr_t c = 0; c < width; c++) {
@@ -85,7 +85,7 @@ static void run_blocks(ragkit_task task, job *j, intptr_t blocks) {
 void ragkit_layer_norm_gradient(intptr_t rows, intptr_t width, const float *sum, const float *mean, const float *rstd,
                                 const float *gain, const float *dy, ragkit_dropout dropout, float *d_sum, float *dx,
                                 bool accumulate, float *dgain, float *dbias) {
-    intptr_t blocks = ragkit_pieces(rows, ROW_BLOCK);
+    intptr_t blocks = ragkit_ceil_div(rows, ROW_BLOCK);
     job j = {
         .kernels = ragkit_kernels(), .rows = rows, .width = width, .x = sum, .mean_in = mean, .rstd_in = rstd,
         .gain = gain, .dy = dy, .plan = ragkit_plan_dropout(dropout), .sum = d_sum, .dx = dx,
@@ -127,7 +127,7 @@ static void rms_norm_gradient_block(void *context, intptr_t item, intptr_t worke
 
 void ragkit_rms_norm_gradient(intptr_t rows, intptr_t width, const float *x, const float *rstd, const float *gain,
                               const float *dy, float *dx, bool accumulate, float *dgain) {
-    intptr_t blocks = ragkit_pieces(rows, ROW_BLOCK);
+    intptr_t blocks = ragkit_ceil_div(rows, ROW_BLOCK);
     job j = {
         .kernels = ragkit_kernels(), .rows = rows, .width = width, .x = x, .rstd_in = rstd, .gain = gain, .dy = dy,
         .dx = dx,

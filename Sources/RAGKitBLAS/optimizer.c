@@ -1,4 +1,4 @@
-// AdamW.
+// AdamW, split over the threads.
 
 #include "internal.h"
 
@@ -44,6 +44,6 @@ void ragkit_adamw_packing(intptr_t rows, intptr_t columns, const ragkit_adamw_st
         .kernels = ragkit_kernels(), .step = step, .gradient = gradient, .parameter = parameter, .moment1 = moment1,
         .moment2 = moment2, .rows = rows, .columns = columns, .pack_count = pack_count, .packs = packs,
     };
-    ragkit_parallel_ranges(ragkit_pieces(rows, RAGKIT_PACK_ROWS), RAGKIT_PACK_ROWS * columns * (3 + pack_count),
+    ragkit_parallel_ranges(ragkit_ceil_div(rows, RAGKIT_PACK_ROWS), RAGKIT_PACK_ROWS * columns * (3 + pack_count),
                            adamw_and_packs, &j);
 }

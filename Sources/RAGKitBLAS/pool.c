@@ -1,8 +1,8 @@
 // The library's one pool of threads.
 //
-// A job is open to any worker that comes along; the caller takes items too, closes the job when no item is left and waits
-// only for the workers that joined. So a worker that sleeps, or that the system has not scheduled, costs nothing, and a
-// process that forked (whose child has no workers) still finishes its work.
+// Any worker may join an open job. The caller takes items too, closes the job when no item is left, and waits only for
+// the workers that joined. So a worker that sleeps, or that the system has not scheduled, costs nothing, and the child
+// of a fork, which has no workers, still finishes its work.
 
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE
@@ -25,24 +25,25 @@
 
 enum { MAX_THREADS = 1024, SPIN_NANOSECONDS = 50000, BACKGROUND_PRIORITY = 10 };
 
-// `job_state`: the job's number in the upper half, then whether it is open, then how many workers are inside.
+// `job_state`: the job's number in the upper 32 bits, then one bit that is set while it is open, then the number of
+// workers that run it.
 static const uint64_t GENERATION = 1ULL << 32, OPEN = 1ULL << 31;
 static _Atomic uint64_t job_state;
 
-// The job's fields are written while it is closed and nobody is inside.
+// Written only while the job is closed and no worker runs it.
 static ragkit_task job_task;
 static void *job_context;
 static intptr_t job_count;
 static int job_level;  // the instruction level of its owner
 static _Atomic intptr_t job_next;
 
-static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER;  // held by the caller whose work has the pool
+static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER;  // held by the thread that uses the pool
 static pthread_mutex_t sleep_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 static _Atomic int sleepers;
 static _Atomic bool stopping;
 
-static _Atomic intptr_t thread_count;  // 0 until the first question
+static _Atomic intptr_t thread_count;  // 0 until the first call that needs it
 static pthread_t workers[MAX_THREADS];
 static intptr_t workers_running;  // guarded by `owner`
 
@@ -97,13 +98,13 @@ static void take_items(intptr_t worker) {
     }
 }
 
-// Joins the open job unless its number is `*seen`; true if it did the job's work.
+// Joins the open job unless its number is `*seen`. Returns true if it worked on the job.
 static bool join_job(uint64_t *seen, intptr_t worker) {
     uint64_t state = atomic_load(&job_state);
     while (state / GENERATION != *seen && (state & OPEN)) {
         if (atomic_compare_exchange_weak(&job_state, &state, state + 1)) {
             *seen = state / GENERATION;
-            ragkit_follow_instruction_level(job_level);
+            ragkit_inherit_instruction_level(job_level);
             take_items(worker);
             atomic_fetch_sub(&job_state, 1);
             return true;
@@ -130,7 +131,7 @@ static void *work(void *argument) {
         pthread_mutex_lock(&sleep_mutex);
         atomic_fetch_add(&sleepers, 1);
         for (;;) {
-            // After `sleepers` is raised: either this sees the new job or its owner sees the sleeper.
+            // Checked after `sleepers` is raised: either this thread sees the new job, or the job's owner sees the sleeper.
             uint64_t state = atomic_load(&job_state);
             if (((state & OPEN) && state / GENERATION != seen) || atomic_load(&stopping)) break;
             pthread_cond_wait(&wake, &sleep_mutex);
@@ -148,7 +149,7 @@ static void wake_sleepers(void) {
     pthread_mutex_unlock(&sleep_mutex);
 }
 
-// Both with `owner` held.
+// Start and stop need `owner`.
 static void start_workers(intptr_t count) {
     while (workers_running < count) {
         pthread_attr_t attributes;
@@ -182,7 +183,8 @@ void ragkit_set_thread_count(intptr_t count) {
 void ragkit_work_in_background(void) {
     inside_task = true;
 #if defined(__linux__)
-    // On Linux 0 is the calling thread alone. Of one core, work at 10 gets about a tenth beside work at 0.
+    // On Linux, 0 means the calling thread alone. On a shared core, work at 10 gets about a tenth of the time beside
+    // work at 0.
     setpriority(PRIO_PROCESS, 0, BACKGROUND_PRIORITY);
 #elif defined(__APPLE__)
     pthread_set_qos_class_self_np(QOS_CLASS_UTILITY, 0);
@@ -210,7 +212,7 @@ void ragkit_parallel(intptr_t count, ragkit_task task, void *context) {
     atomic_fetch_and(&job_state, ~OPEN);
     for (int spins = 0; (atomic_load(&job_state) & (OPEN - 1)) != 0; spins++) {
         pause_briefly();
-        if (spins >= 2000) {  // a worker lost its core: let the system run it
+        if (spins >= 2000) {  // a worker has lost its core: let the system schedule it
             struct timespec nap = {0, 20000};
             nanosleep(&nap, NULL);
         }
@@ -239,58 +241,7 @@ void ragkit_parallel_ranges(intptr_t count, intptr_t cost, ragkit_range_task tas
         task(context, 0, count);
         return;
     }
-    // a few ranges a thread even out what else the cores do
-    ranges all = {count, ragkit_max(grain, ragkit_pieces(count, threads * 4)), task, context};
-    ragkit_parallel(ragkit_pieces(count, all.size), run_range, &all);
+    // several ranges per thread balance the load if a core is busy with something else
+    ranges all = {count, ragkit_max(grain, ragkit_ceil_div(count, threads * 4)), task, context};
+    ragkit_parallel(ragkit_ceil_div(count, all.size), run_range, &all);
 }
-
-void *ragkit_allocate(size_t bytes) {
-    void *memory = NULL;
-    if (posix_memalign(&memory, 64, bytes > 0 ? bytes : 1) != 0) {
-        fprintf(stderr, "RAGKit: out of memory (%zu bytes of scratch space).\n", bytes);
-        abort();
-    }
-    return memory;
-}
-
-// MARK: Scratch memory
-
-typedef struct {
-    size_t bytes;
-    void *memory;
-} buffer;
-
-enum { GENERAL, PANELS, SHARED_PANELS, BUFFERS };
-
-static pthread_key_t scratch_key;
-static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
-
-static void free_scratch(void *value) {
-    buffer *own = value;
-    for (int i = 0; i < BUFFERS; i++) free(own[i].memory);
-    free(own);
-}
-
-static void make_scratch_key(void) { pthread_key_create(&scratch_key, free_scratch); }
-
-static void *scratch(int which, size_t bytes) {
-    pthread_once(&scratch_once, make_scratch_key);
-    buffer *own = pthread_getspecific(scratch_key);
-    if (!own) {
-        own = ragkit_allocate(BUFFERS * sizeof(*own));
-        memset(own, 0, BUFFERS * sizeof(*own));
-        pthread_setspecific(scratch_key, own);
-    }
-    if (own[which].bytes < bytes) {
-        free(own[which].memory);
-        own[which].memory = ragkit_allocate(bytes);
-        own[which].bytes = bytes;
-    }
-    return own[which].memory;
-}
-
-void *ragkit_scratch(size_t bytes) { return scratch(GENERAL, bytes); }
-
-void *ragkit_panel_scratch(size_t bytes) { return scratch(PANELS, bytes); }
-
-void *ragkit_shared_panel_scratch(size_t bytes) { return scratch(SHARED_PANELS, bytes); }

@@ -1,5 +1,5 @@
-// Reductions. Long sums are cut into blocks of a fixed size whose results are added in order, so that the number of threads
-// changes nothing.
+// Reductions. Long sums are split into blocks of a fixed size whose results are added in order, so that the number of
+// threads does not change the result.
 
 #include "internal.h"
 
@@ -24,7 +24,7 @@ static void reduce_block(void *context, intptr_t item, intptr_t worker) {
 }
 
 static double reduce(job *j) {
-    intptr_t blocks = ragkit_pieces(j->n, BLOCK);
+    intptr_t blocks = ragkit_ceil_div(j->n, BLOCK);
     if (blocks <= 0) return 0;
     double one = 0;
     j->partial = blocks == 1 ? &one : ragkit_allocate((size_t)blocks * sizeof(double));
@@ -62,7 +62,7 @@ bool ragkit_all_finite(intptr_t n, const float *x) {
 static void sum_tile(void *context, intptr_t item, intptr_t worker) {
     (void)worker;
     const job *j = context;
-    intptr_t tiles = ragkit_pieces(j->width, COLUMN_TILE);
+    intptr_t tiles = ragkit_ceil_div(j->width, COLUMN_TILE);
     intptr_t row = item / tiles * ROW_BLOCK, column = item % tiles * COLUMN_TILE;
     j->kernels->sum_rows(ragkit_min(ROW_BLOCK, j->n - row), ragkit_min(COLUMN_TILE, j->width - column), j->width,
                          j->x + row * j->width + column, j->partial + item / tiles * j->width + column);
@@ -70,14 +70,14 @@ static void sum_tile(void *context, intptr_t item, intptr_t worker) {
 
 void ragkit_sum_rows(intptr_t rows, intptr_t width, const float *x, bool accumulate, float *y) {
     if (width <= 0) return;
-    intptr_t blocks = ragkit_pieces(rows, ROW_BLOCK);
+    intptr_t blocks = ragkit_ceil_div(rows, ROW_BLOCK);
     if (blocks <= 0) {
         if (!accumulate) ragkit_fill(width, 0, y);
         return;
     }
     job j = {.kernels = ragkit_kernels(), .n = rows, .width = width, .x = x};
     j.partial = ragkit_allocate((size_t)(blocks * width) * sizeof(double));
-    intptr_t items = blocks * ragkit_pieces(width, COLUMN_TILE);
+    intptr_t items = blocks * ragkit_ceil_div(width, COLUMN_TILE);
     if (rows * width <= RAGKIT_GRAIN) {
         for (intptr_t i = 0; i < items; i++) sum_tile(&j, i, 0);
     } else {

@@ -1,4 +1,4 @@
-// Rows picked, added, averaged and transposed.
+// Row gather, scatter-add, embedding sum, segment mean, transpose.
 
 #include "internal.h"
 
@@ -26,7 +26,7 @@ void ragkit_gather_rows(intptr_t count, intptr_t width, const int32_t *indices, 
     ragkit_parallel_ranges(count, width, gather_range, &j);
 }
 
-// A task adds its columns of every row, in the order of the rows.
+// Adds one tile of columns of every row, in the order of the rows.
 static void scatter_tile(void *context, intptr_t item, intptr_t worker) {
     (void)worker;
     const job *j = context;
@@ -42,13 +42,13 @@ void ragkit_scatter_add_rows(intptr_t count, intptr_t width, intptr_t y_rows, co
     (void)y_rows;
     if (count <= 0 || width <= 0) return;
     intptr_t threads = count * width <= RAGKIT_GRAIN ? 1 : ragkit_thread_count();
-    // whole cache lines, as far as the rows are aligned to them
-    intptr_t tile = ragkit_max(COLUMN_TILE, ragkit_pieces(ragkit_pieces(width, threads), 16) * 16);
+    // a multiple of a cache line
+    intptr_t tile = ragkit_max(COLUMN_TILE, ragkit_ceil_div(ragkit_ceil_div(width, threads), 16) * 16);
     job j = {
         .kernels = ragkit_kernels(), .count = count, .width = width, .tile = threads == 1 ? width : tile,
         .scale = alpha, .indices = indices, .x = x, .y = y,
     };
-    ragkit_parallel(ragkit_pieces(width, j.tile), scatter_tile, &j);
+    ragkit_parallel(ragkit_ceil_div(width, j.tile), scatter_tile, &j);
 }
 
 static void embed_range(void *context, intptr_t begin, intptr_t end) {
@@ -107,7 +107,8 @@ void ragkit_segment_mean_gradient(intptr_t segments, intptr_t width, const intpt
     ragkit_parallel_ranges(segments, (rows / segments + 1) * width, segment_mean_gradient_range, &j);
 }
 
-// Tiles, so that neither side walks memory in large strides for long. `count` is x's rows, a unit a tile of its columns.
+// Transposes in square tiles, which stay in cache. `count` is the number of x's rows; a unit of the range is a tile of
+// columns.
 static void transpose_range(void *context, intptr_t begin, intptr_t end) {
     const job *j = context;
     for (intptr_t c0 = begin * TRANSPOSE_TILE; c0 < ragkit_min(end * TRANSPOSE_TILE, j->width); c0 += TRANSPOSE_TILE) {
@@ -123,5 +124,5 @@ static void transpose_range(void *context, intptr_t begin, intptr_t end) {
 
 void ragkit_transpose(intptr_t rows, intptr_t width, const float *x, float *y) {
     job j = {.count = rows, .width = width, .x = x, .y = y};
-    ragkit_parallel_ranges(ragkit_pieces(width, TRANSPOSE_TILE), rows * TRANSPOSE_TILE, transpose_range, &j);
+    ragkit_parallel_ranges(ragkit_ceil_div(width, TRANSPOSE_TILE), rows * TRANSPOSE_TILE, transpose_range, &j);
 }

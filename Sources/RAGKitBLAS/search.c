@@ -1,5 +1,6 @@
-// Exact search by inner product: blocks of scores by matrix products, each query's best rows in bounded heaps, one for each
-// thread that takes part. Scores and order are total, so merging the heaps gives one answer whatever thread saw which rows.
+// Exact search by inner product. Scores are computed block by block with matrix products; each thread keeps each
+// query's best rows in a bounded heap. The order of hits is total, so the merged heaps do not depend on which thread
+// saw which rows.
 
 #include "internal.h"
 
@@ -14,7 +15,7 @@ typedef struct {
     const ragkit_kernel_table *kernels;
     intptr_t queries, rows, dimension, count;
     const float *query, *base;
-    const intptr_t *excluded_offsets, *excluded;  // of the first query of this call
+    const intptr_t *excluded_offsets, *excluded;  // those of the first query of this call
     hit *heaps;                                   // [workers, queries, count]
     intptr_t *sizes;                              // [workers, queries]
 } job;
@@ -27,7 +28,7 @@ static inline bool better(hit a, hit b) {
     return a.row < b.row;
 }
 
-// The worst hit is on top. Puts `new` at the top's place and restores the order.
+// The worst hit is on top. Replaces the top by `new` and restores the order.
 static void sift_down(hit *heap, intptr_t size, hit new) {
     intptr_t i = 0;
     for (;;) {
@@ -114,7 +115,7 @@ static void merge(const job *j, intptr_t workers, intptr_t query, hit *all, intp
 }
 
 static void search_some(job *j, intptr_t *found, float *scores) {
-    intptr_t blocks = ragkit_pieces(j->rows, ROW_BLOCK);
+    intptr_t blocks = ragkit_ceil_div(j->rows, ROW_BLOCK);
     bool small = j->queries * j->rows * j->dimension <= 8 * RAGKIT_GRAIN;
     intptr_t workers = small ? 1 : ragkit_thread_count();
     size_t heap_bytes = (size_t)(workers * j->queries * j->count) * sizeof(hit);

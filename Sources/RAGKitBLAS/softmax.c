@@ -2,8 +2,6 @@
 
 #include "internal.h"
 
-enum { EXP_COST = 4 };  // elements of simple work that an exponential costs, about
-
 typedef struct {
     const ragkit_kernel_table *kernels;
     void (*map)(intptr_t n, const float *x, float *y);
@@ -20,12 +18,12 @@ static void map_range(void *context, intptr_t begin, intptr_t end) {
 
 void ragkit_softmax(intptr_t rows, intptr_t width, const float *x, float *y) {
     job j = {.map = ragkit_kernels()->softmax, .width = width, .x = x, .y = y};
-    ragkit_parallel_ranges(rows, width * EXP_COST, map_range, &j);
+    ragkit_parallel_ranges(rows, width * RAGKIT_EXP_COST, map_range, &j);
 }
 
 void ragkit_log_softmax(intptr_t rows, intptr_t width, const float *x, float *y) {
     job j = {.map = ragkit_kernels()->log_softmax, .width = width, .x = x, .y = y};
-    ragkit_parallel_ranges(rows, width * EXP_COST, map_range, &j);
+    ragkit_parallel_ranges(rows, width * RAGKIT_EXP_COST, map_range, &j);
 }
 
 static void log_sum_exp_range(void *context, intptr_t begin, intptr_t end) {
@@ -35,7 +33,7 @@ static void log_sum_exp_range(void *context, intptr_t begin, intptr_t end) {
 
 void ragkit_log_sum_exp(intptr_t rows, intptr_t width, const float *x, float *y) {
     job j = {.kernels = ragkit_kernels(), .width = width, .x = x, .y = y};
-    ragkit_parallel_ranges(rows, width * EXP_COST, log_sum_exp_range, &j);
+    ragkit_parallel_ranges(rows, width * RAGKIT_EXP_COST, log_sum_exp_range, &j);
 }
 
 static void gradient_range(void *context, intptr_t begin, intptr_t end) {
@@ -52,5 +50,5 @@ void ragkit_softmax_gradient(intptr_t rows, intptr_t width, const float *y, cons
 
 void ragkit_log_softmax_gradient(intptr_t rows, intptr_t width, const float *y, const float *dy, float *dx) {
     job j = {.gradient = ragkit_kernels()->log_softmax_gradient, .width = width, .x = y, .dy = dy, .y = dx};
-    ragkit_parallel_ranges(rows, width * EXP_COST, gradient_range, &j);
+    ragkit_parallel_ranges(rows, width * RAGKIT_EXP_COST, gradient_range, &j);
 }

@@ -1,8 +1,7 @@
-// Log-softmax losses over a vocabulary that look at every logit but keep only what a row's loss needs.
+// Log-softmax losses over a vocabulary, which read every logit but keep a few numbers per row: the log-sum-exp, the
+// target's log probability and the sum of all log probabilities.
 
 #include "internal.h"
-
-enum { EXP_COST = 4 };
 
 typedef struct {
     const ragkit_kernel_table *kernels;
@@ -30,7 +29,7 @@ void ragkit_pick_log_softmax(intptr_t rows, intptr_t vocabulary, const float *lo
         .kernels = ragkit_kernels(), .vocabulary = vocabulary, .logits_in = logits, .targets = targets, .lse = lse,
         .picked = picked, .total = total,
     };
-    ragkit_parallel_ranges(rows, vocabulary * EXP_COST, pick_range, &j);
+    ragkit_parallel_ranges(rows, vocabulary * RAGKIT_EXP_COST, pick_range, &j);
 }
 
 // d logits = d_picked * (onehot - p) + d_total * (1 - V p)
@@ -56,26 +55,19 @@ void ragkit_pick_log_softmax_gradient(intptr_t rows, intptr_t vocabulary, float 
         .kernels = ragkit_kernels(), .vocabulary = vocabulary, .logits = logits, .targets = targets, .lse_in = lse,
         .d_picked = d_picked, .d_total = d_total,
     };
-    ragkit_parallel_ranges(rows, vocabulary * EXP_COST, pick_gradient_range, &j);
+    ragkit_parallel_ranges(rows, vocabulary * RAGKIT_EXP_COST, pick_gradient_range, &j);
 }
 
 // MARK: RAG-token's marginal
 
-static void lse_range(void *context, intptr_t begin, intptr_t end) {
-    const job *j = context;
-    for (intptr_t r = begin; r < end; r++) {
-        j->lse[r] = j->kernels->log_sum_exp(j->vocabulary, j->logits_in + r * j->vocabulary, NULL);
-    }
-}
-
-// shift[d] = lse - prior: logits - shift is document d's joint log probability.
+// shift[d] = lse - prior, so that logits - shift is log P(token, document d).
 static void make_shifts(const job *j, intptr_t group, const float *lse, float *shift) {
     for (intptr_t d = 0; d < j->documents; d++) {
         shift[d] = lse[group * j->documents + d] - j->priors[group * j->documents + d];
     }
 }
 
-// log P(target) of one group
+// log P(target) of one group, in Double
 static double marginal_at(const job *j, const float *logits, const float *shift, int32_t target) {
     double best = -INFINITY;
     for (intptr_t d = 0; d < j->documents; d++) {
@@ -109,12 +101,12 @@ void ragkit_marginal(intptr_t groups, intptr_t documents, intptr_t vocabulary, c
         .kernels = ragkit_kernels(), .documents = documents, .vocabulary = vocabulary, .logits_in = logits,
         .priors = priors, .targets = targets, .lse = lse, .picked = picked, .total = total,
     };
-    ragkit_parallel_ranges(groups * documents, vocabulary * EXP_COST, lse_range, &j);
-    ragkit_parallel_ranges(groups, documents * vocabulary * EXP_COST, marginal_range, &j);
+    ragkit_log_sum_exp(groups * documents, vocabulary, logits, lse);
+    ragkit_parallel_ranges(groups, documents * vocabulary * RAGKIT_EXP_COST, marginal_range, &j);
 }
 
-// With w_d(v) = exp(logits - shift - P(v)) the posterior weight of document d and dP(v) = d_picked [v = target] + d_total:
-// d prior_d = sum over v of dP(v) w_d(v), and d logits_d(v) = dP(v) w_d(v) - softmax_d(v) d prior_d.
+// With w_d(v) = exp(logits - shift - P(v)) the posterior weight of document d and dP(v) = d_picked [v = target] +
+// d_total: d prior_d = sum over v of dP(v) w_d(v), and d logits_d(v) = dP(v) w_d(v) - softmax_d(v) d prior_d.
 static void marginal_gradient_range(void *context, intptr_t begin, intptr_t end) {
     const job *j = context;
     size_t documents = (size_t)j->documents;
@@ -158,5 +150,5 @@ void ragkit_marginal_gradient(intptr_t groups, intptr_t documents, intptr_t voca
         .priors = priors, .targets = targets, .lse_in = lse, .d_picked = d_picked, .d_total = d_total,
         .d_priors = d_priors,
     };
-    ragkit_parallel_ranges(groups, documents * vocabulary * EXP_COST, marginal_gradient_range, &j);
+    ragkit_parallel_ranges(groups, documents * vocabulary * RAGKIT_EXP_COST, marginal_gradient_range, &j);
 }

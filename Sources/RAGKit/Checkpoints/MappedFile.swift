@@ -103,6 +103,6 @@ extension MappedFile: MemoryLender {
     /// as long as any tensor of the file is in use. Whoever reads them again reads the file again.
     func takeBack(_ bytes: UnsafeRawBufferPointer) {
         guard access == .mapped, let start = bytes.baseAddress else { return }
-        ragkit_forget_pages(start, bytes.count)
+        ragkit_release_pages(start, bytes.count)
     }
 }

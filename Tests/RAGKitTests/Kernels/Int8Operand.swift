@@ -1,6 +1,6 @@
 import RAGKitBLAS
 
-/// What products of int8 make of a row of A or a column of B, by the definition.
+/// A row of A or a column of B as products of int8 round it, by the definition.
 enum Int8Operand {
     /// The level adds the products of two neighbours in 16 bits, so a column's scale is its pairs'.
     static func isPaired(atLevel level: Int32) -> Bool {

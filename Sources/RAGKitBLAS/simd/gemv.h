@@ -1,15 +1,18 @@
-// Small and skinny products, where packing the operands as a BLAS does costs more than the product.
+// Products of few rows (GEMV and slightly more) and small products, which read A and B where they lie: packing them
+// would cost more than the product. Two forms, as BLIS has for GEMV: fused dot products of rows (dotxf) and fused sums
+// of scaled rows (axpyf).
 
-// Dot products of four rows of A with N rows of B, optionally fetching the next N into the cache (A's rows vary fastest below: their sums are made together).
-#define DOT_TILE(N)                                                                                        \
-    INLINE void dot_tile_4x##N(intptr_t k, float alpha, const float *a, intptr_t lda, const float *b,      \
-                               intptr_t ldb, float beta, float *c, intptr_t ldc, bool fetch) {             \
+// The dot form's kernel: dot products of four rows of A with N rows of B. With `prefetch` the next N rows of B are
+// prefetched. The four sums that one row of B gives are reduced together.
+#define DOT_KERNEL(N)                                                                                        \
+    INLINE void dot_kernel_4x##N(intptr_t k, float alpha, const float *a, intptr_t lda, const float *b,      \
+                               intptr_t ldb, float beta, float *c, intptr_t ldc, bool prefetch) {             \
         vf acc[N][4];                                                                                      \
         _Pragma("unroll") for (int j = 0; j < N; j++) {                                                    \
             _Pragma("unroll") for (int i = 0; i < 4; i++) acc[j][i] = splat(0);                            \
         }                                                                                                  \
         VECTOR_LOOP(k, {                                                                                   \
-            if (fetch) {                                                                                   \
+            if (prefetch) {                                                                                   \
                 _Pragma("unroll") for (int j = N; j < 2 * N; j++) __builtin_prefetch(b + j * ldb + i);     \
             }                                                                                              \
             vf rows[N];                                                                                    \
@@ -28,11 +31,11 @@
         }                                                                                                  \
     }
 
-DOT_TILE(1)
-DOT_TILE(3)
+DOT_KERNEL(1)
+DOT_KERNEL(3)
 
 // One row of A with four rows of B.
-INLINE void dot_tile_1x4(intptr_t k, float alpha, const float *a, const float *b, intptr_t ldb, float beta, float *c) {
+INLINE void dot_kernel_1x4(intptr_t k, float alpha, const float *a, const float *b, intptr_t ldb, float beta, float *c) {
     vf acc[4] = {splat(0), splat(0), splat(0), splat(0)};
     VECTOR_LOOP(k, {
         vf x = load(a + i, lanes);
@@ -42,50 +45,51 @@ INLINE void dot_tile_1x4(intptr_t k, float alpha, const float *a, const float *b
     _Pragma("unroll") for (int j = 0; j < 4; j++) c[j] = beta == 0 ? sums[j] : sums[j] + beta * c[j];
 }
 
-INLINE void dot_tile_1x1(intptr_t k, float alpha, const float *a, const float *b, float beta, float *c) {
+INLINE void dot_kernel_1x1(intptr_t k, float alpha, const float *a, const float *b, float beta, float *c) {
     vf acc = splat(0);
     VECTOR_LOOP(k, acc = load(a + i, lanes) * load(b + i, lanes) + acc;);
     float value = alpha * sum_lanes(acc);
     *c = beta == 0 ? value : value + beta * *c;
 }
 
-// All of A against rows of B in order, over columns that fit in the first cache.
-INLINE void dot_panel(intptr_t m, intptr_t n, intptr_t k, float alpha, const float *a, intptr_t lda, const float *b,
+// All rows of A with all rows of B given, over a block of k that keeps A's part in the first cache.
+INLINE void dot_block(intptr_t m, intptr_t n, intptr_t k, float alpha, const float *a, intptr_t lda, const float *b,
                       intptr_t ldb, float beta, float *c, intptr_t ldc) {
     intptr_t quads = m / 4 * 4, j = 0;
     for (; quads > 0 && j + 3 <= n; j += 3) {
-        dot_tile_4x3(k, alpha, a, lda, b + j * ldb, ldb, beta, c + j, ldc, true);
+        dot_kernel_4x3(k, alpha, a, lda, b + j * ldb, ldb, beta, c + j, ldc, true);
         for (intptr_t i = 4; i < quads; i += 4) {
-            dot_tile_4x3(k, alpha, a + i * lda, lda, b + j * ldb, ldb, beta, c + i * ldc + j, ldc, false);
+            dot_kernel_4x3(k, alpha, a + i * lda, lda, b + j * ldb, ldb, beta, c + i * ldc + j, ldc, false);
         }
     }
     for (; quads > 0 && j < n; j++) {
         for (intptr_t i = 0; i < quads; i += 4) {
-            dot_tile_4x1(k, alpha, a + i * lda, lda, b + j * ldb, ldb, beta, c + i * ldc + j, ldc, false);
+            dot_kernel_4x1(k, alpha, a + i * lda, lda, b + j * ldb, ldb, beta, c + i * ldc + j, ldc, false);
         }
     }
     for (intptr_t i = quads; i < m; i++) {
-        for (j = 0; j + 4 <= n; j += 4) dot_tile_1x4(k, alpha, a + i * lda, b + j * ldb, ldb, beta, c + i * ldc + j);
-        for (; j < n; j++) dot_tile_1x1(k, alpha, a + i * lda, b + j * ldb, beta, c + i * ldc + j);
+        for (j = 0; j + 4 <= n; j += 4) dot_kernel_1x4(k, alpha, a + i * lda, b + j * ldb, ldb, beta, c + i * ldc + j);
+        for (; j < n; j++) dot_kernel_1x1(k, alpha, a + i * lda, b + j * ldb, beta, c + i * ldc + j);
     }
 }
 
-static void dot_rows(intptr_t m, intptr_t n, intptr_t k, float alpha, const float *a, intptr_t lda, const float *b,
+static void gemv_dot(intptr_t m, intptr_t n, intptr_t k, float alpha, const float *a, intptr_t lda, const float *b,
                      intptr_t ldb, float beta, float *c, intptr_t ldc) {
-    // A's columns and a few rows of B in 24 KB; rows of B in the second cache while their columns are gone through.
+    // A block of k of A and of three rows of B fills 24 KB of the first cache (6144 floats); ROWS rows of B stay in the
+    // second cache while all their blocks of k are read.
     enum { FIRST_CACHE = 6144, ROWS = 48 };
-    intptr_t columns = ragkit_max(128, FIRST_CACHE / (m + 3) / 64 * 64);
-    if (k <= columns + columns / 4) columns = k;
+    intptr_t kc = ragkit_max(128, FIRST_CACHE / (m + 3) / 64 * 64);
+    if (k <= kc + kc / 4) kc = k;
     for (intptr_t j = 0; j < n; j += ROWS) {
-        for (intptr_t p = 0; p < k; p += columns) {
-            dot_panel(m, ragkit_min(ROWS, n - j), ragkit_min(columns, k - p), alpha, a + p, lda, b + j * ldb + p, ldb,
+        for (intptr_t p = 0; p < k; p += kc) {
+            dot_block(m, ragkit_min(ROWS, n - j), ragkit_min(kc, k - p), alpha, a + p, lda, b + j * ldb + p, ldb,
                       p == 0 ? beta : 1, c + j, ldc);
         }
     }
 }
 
-// A few rows of C, `vectors` vectors wide, the last of `lanes`: each row of B is read once.
-INLINE void sum_tile(const int rows, const int vectors, intptr_t lanes, intptr_t k, float alpha, const float *a, intptr_t row_a,
+// The axpy form's kernel: `rows` rows of C, `vectors` vectors wide, the last of `lanes` elements. Each row of B is read once.
+INLINE void axpy_kernel(const int rows, const int vectors, intptr_t lanes, intptr_t k, float alpha, const float *a, intptr_t row_a,
                      intptr_t column_a, const float *b, intptr_t ldb, float beta, float *c, intptr_t ldc) {
     vf sums[4][4];
     _Pragma("unroll") for (int r = 0; r < rows; r++) {
@@ -110,27 +114,27 @@ INLINE void sum_tile(const int rows, const int vectors, intptr_t lanes, intptr_t
     }
 }
 
-INLINE void sum_tiles(const int rows, intptr_t n, intptr_t k, float alpha, const float *a, intptr_t row_a, intptr_t column_a,
+INLINE void axpy_rows(const int rows, intptr_t n, intptr_t k, float alpha, const float *a, intptr_t row_a, intptr_t column_a,
                       const float *b, intptr_t ldb, float beta, float *c, intptr_t ldc) {
-    const int vectors = LANES == 16 || rows <= 2 ? 4 : 2;  // as the registers allow
+    const int vectors = LANES == 16 || rows <= 2 ? 4 : 2;  // what the registers hold
     intptr_t j = 0;
     for (; j + vectors * LANES <= n; j += vectors * LANES) {
-        sum_tile(rows, vectors, LANES, k, alpha, a, row_a, column_a, b + j, ldb, beta, c + j, ldc);
+        axpy_kernel(rows, vectors, LANES, k, alpha, a, row_a, column_a, b + j, ldb, beta, c + j, ldc);
     }
     for (; j < n; j += LANES) {
-        sum_tile(rows, 1, ragkit_min(LANES, n - j), k, alpha, a, row_a, column_a, b + j, ldb, beta, c + j, ldc);
+        axpy_kernel(rows, 1, ragkit_min(LANES, n - j), k, alpha, a, row_a, column_a, b + j, ldb, beta, c + j, ldc);
     }
 }
 
-static void sum_of_rows(intptr_t m, intptr_t n, intptr_t k, float alpha, const float *a, intptr_t row_a, intptr_t column_a,
+static void gemv_axpy(intptr_t m, intptr_t n, intptr_t k, float alpha, const float *a, intptr_t row_a, intptr_t column_a,
                         const float *b, intptr_t ldb, float beta, float *c, intptr_t ldc) {
     for (; m >= 4; m -= 4, a += 4 * row_a, c += 4 * ldc) {
-        sum_tiles(4, n, k, alpha, a, row_a, column_a, b, ldb, beta, c, ldc);
+        axpy_rows(4, n, k, alpha, a, row_a, column_a, b, ldb, beta, c, ldc);
     }
     switch (m) {
-        case 3: sum_tiles(3, n, k, alpha, a, row_a, column_a, b, ldb, beta, c, ldc); break;
-        case 2: sum_tiles(2, n, k, alpha, a, row_a, column_a, b, ldb, beta, c, ldc); break;
-        case 1: sum_tiles(1, n, k, alpha, a, row_a, column_a, b, ldb, beta, c, ldc); break;
+        case 3: axpy_rows(3, n, k, alpha, a, row_a, column_a, b, ldb, beta, c, ldc); break;
+        case 2: axpy_rows(2, n, k, alpha, a, row_a, column_a, b, ldb, beta, c, ldc); break;
+        case 1: axpy_rows(1, n, k, alpha, a, row_a, column_a, b, ldb, beta, c, ldc); break;
         default: break;
     }
 }

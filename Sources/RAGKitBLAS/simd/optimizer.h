@@ -1,4 +1,4 @@
-// AdamW: every array is read and written once.
+// AdamW. Each array is read and written once.
 
 static void adamw(intptr_t n, const ragkit_adamw_step *step, const float *gradient, float *parameter, float *moment1,
                   float *moment2) {

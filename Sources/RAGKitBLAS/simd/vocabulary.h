@@ -1,11 +1,12 @@
-// Losses over a vocabulary: the parts that touch every logit.
+// Losses over a vocabulary: the loops over all logits.
 
 // logits = scale * exp(logits - lse) + offset
 static void pick_gradient(intptr_t n, float lse, float scale, float offset, float *logits) {
     VECTOR_LOOP(n, store(logits + i, lanes, exponential(load(logits + i, lanes) - lse) * scale + offset););
 }
 
-// log sum over the documents of exp(logits - shift), per vocabulary entry. Entries impossible in all documents: -infinity.
+// log sum over the documents of exp(logits - shift), per token; -infinity for a token that has probability 0 in all
+// documents.
 INLINE vf marginal_vector(intptr_t documents, intptr_t stride, const float *logits, const float *shift,
                           intptr_t lanes) {
     vf best = splat(-INFINITY);
@@ -18,7 +19,7 @@ INLINE vf marginal_vector(intptr_t documents, intptr_t stride, const float *logi
     return base + logarithm(total);
 }
 
-// The sum of the marginal log probabilities of n entries.
+// The sum of the marginal log probabilities of n tokens.
 static double marginal(intptr_t documents, intptr_t stride, intptr_t n, const float *logits, const float *shift) {
     vd low = 0, high = 0;
     VECTOR_LOOP(n, {
@@ -30,14 +31,14 @@ static double marginal(intptr_t documents, intptr_t stride, intptr_t n, const fl
     return sum_double_lanes(low + high);
 }
 
-// The marginal log probability of each of n entries.
+// The marginal log probability of each of n tokens.
 static void marginal_row(intptr_t documents, intptr_t stride, intptr_t n, const float *logits, const float *shift,
                          float *y) {
     VECTOR_LOOP(n, store(y + i, lanes, marginal_vector(documents, stride, logits + i, shift, lanes)););
 }
 
-// Document weights exp(logits - shift - P) of LANES entries into weights [documents, LANES]; entries impossible in all
-// documents have none.
+// weights [documents, LANES] = exp(logits - shift - P), the posterior weights of the documents for LANES tokens; 0 for
+// a token that has probability 0 in all documents.
 INLINE void weights_vector(intptr_t documents, intptr_t stride, const float *logits, const float *shift,
                            intptr_t lanes, float *weights) {
     vf best = splat(-INFINITY);
@@ -55,7 +56,7 @@ INLINE void weights_vector(intptr_t documents, intptr_t stride, const float *log
     }
 }
 
-// sums[j] += sum over the entries of document j's weight. `scratch` [2, documents, 16].
+// sums[j] += sum over the tokens of document j's weight. `scratch` [2, documents, 16].
 static void marginal_weights(intptr_t documents, intptr_t stride, intptr_t n, const float *logits, const float *shift,
                              float *scratch, double *sums) {
     float *weights = scratch, *partial = scratch + documents * LANES;
@@ -69,7 +70,7 @@ static void marginal_weights(intptr_t documents, intptr_t stride, intptr_t n, co
     }
 }
 
-// logits[j] = d_total * weight_j - d_prior[j] * softmax_j, which leaves out only the target's own term.
+// logits[j] = d_total * weight_j - d_prior[j] * softmax_j; the caller adds the target's term.
 static void marginal_gradient(intptr_t documents, intptr_t stride, intptr_t n, float *logits, const float *shift,
                               const float *lse, float d_total, const float *d_prior, float *scratch) {
     VECTOR_LOOP(n, {

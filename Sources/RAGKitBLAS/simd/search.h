@@ -1,4 +1,4 @@
-// Search: skips the scores that cannot enter a heap.
+// Search: finds the next score that can enter a heap.
 
 static intptr_t find_greater(intptr_t first, intptr_t n, float threshold, const float *x) {
     intptr_t i = first;

@@ -1,10 +1,10 @@
-// Softmax kernels over one row that stays in cache. Sums of exponentials run in Float32 lanes over short blocks and in
-// Double across them.
+// Softmax kernels for one row, which stays in cache. Exponentials are summed in Float32 within short blocks and in
+// Double across blocks.
 
 enum { SUM_BLOCK = 1024 };
 
 INLINE float row_maximum(intptr_t n, const float *x) {
-    // four chains: one would wait for itself
+    // four independent chains, which hide the latency of max
     vf best[4] = {splat(-INFINITY), splat(-INFINITY), splat(-INFINITY), splat(-INFINITY)};
     intptr_t whole = n / (4 * LANES) * (4 * LANES);
     for (intptr_t i = 0; i < whole; i += 4 * LANES) {
@@ -14,7 +14,8 @@ INLINE float row_maximum(intptr_t n, const float *x) {
     return max_lanes(larger(larger(best[0], best[1]), larger(best[2], best[3])));
 }
 
-// Lanes beyond the row are -infinity, whose exponential is 0.
+// Sums exp(x - shift) over a row and runs `keep` for each vector e of it. Lanes beyond the row are -infinity, whose
+// exponential is 0.
 #define EXP_SUM_BLOCKS(n, keep)                                                        \
     double total = 0;                                                                  \
     for (intptr_t start = 0; start < (n); start += SUM_BLOCK) {                        \
@@ -31,7 +32,7 @@ INLINE float row_maximum(intptr_t n, const float *x) {
 static float exp_row(intptr_t n, const float *x, float *y, float *maximum) {
     float shift = row_maximum(n, x);
     *maximum = shift;
-    if (shift == -INFINITY) {  // infinity - infinity would be NaN
+    if (shift == -INFINITY) {  // avoids infinity - infinity, which is NaN
         bool nan = false;
         for (intptr_t i = 0; i < n; i++) nan = nan || x[i] != x[i];
         fill(n, nan ? NAN : 0.0f, y);
@@ -52,7 +53,7 @@ static void softmax(intptr_t n, const float *x, float *y) {
     affine(n, 1.0f / total, 0, y, y);
 }
 
-// `plain` (nullable) gets the sum of x itself.
+// `plain`, nullable, is the sum of x itself.
 static float log_sum_exp(intptr_t n, const float *x, double *plain) {
     float shift = row_maximum(n, x);
     if (plain) *plain = sum(n, x);

@@ -1,4 +1,4 @@
-// What the vector kernels include, apart from them: see level_avx2.c.
+// The headers that the vector kernels need, included apart from them: see level_avx2.c.
 
 #include "../internal.h"
 

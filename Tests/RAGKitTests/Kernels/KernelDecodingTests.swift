@@ -3,7 +3,7 @@ import RAGKitBLAS
 import Testing
 
 extension KernelTests {
-    @Suite(.serialized) struct Choice {
+    @Suite(.serialized) struct Decoding {
         @Test(arguments: [(0, 2, 1), (1, 1, 1), (2, 3, 4), (3, 5, 2), (1, 7, 1)])
         func marginal(groups: Int, documents: Int, beams: Int) {
             atEachLevel { level in

@@ -1,4 +1,4 @@
-// Reductions over one stretch of memory. Sums run in Double lanes, so their error does not grow with n in practice.
+// Reductions of contiguous elements. Sums are in Double lanes, so their error hardly grows with n.
 
 #define SUM_LOOP(n, expression)                                           \
     vd low = 0, high = 0;                                                 \
@@ -23,7 +23,7 @@ static double dot(intptr_t n, const float *x, const float *y) {
              high = high + high_doubles(v) * high_doubles(w););
 }
 
-// Infinities and NaN have all exponent bits set.
+// In infinity and NaN all exponent bits are set.
 static bool all_finite(intptr_t n, const float *x) {
     vi bad = 0;
     VECTOR_LOOP(n, bad |= (bits(load(x + i, lanes)) & 0x7f800000) == 0x7f800000;);
@@ -33,7 +33,7 @@ static bool all_finite(intptr_t n, const float *x) {
     return true;
 }
 
-// NaN wins, then the largest; the first position of either. `index` is nullable.
+// The maximum, or NaN if there is one, and its first position. `index` is nullable.
 static float maximum(intptr_t n, const float *x, int32_t *index) {
     vf best = splat(-INFINITY);
     vi nan = 0;
@@ -50,7 +50,7 @@ static float maximum(intptr_t n, const float *x, int32_t *index) {
         if (has_nan) {
             while (x[i] == x[i]) i++;
         } else {
-            // whole vectors first, so that the search runs at the speed of the maximum
+            // whole vectors first, so that the search is as fast as the maximum
             for (; i + LANES <= n; i += LANES) {
                 vi found = load(x + i, LANES) == splat(result);
                 int any = 0;

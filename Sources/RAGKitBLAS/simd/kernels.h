@@ -1,4 +1,4 @@
-// All vector kernels of one instruction level and their table. Included once by each level_*.c.
+// All vector kernels of one instruction level and their table. Included by each level_*.c, once.
 
 #include "vector.h"
 
@@ -11,8 +11,8 @@
 #include "optimizer.h"
 #include "search.h"
 #include "conversions.h"
-#include "products.h"
-#include "packed.h"
+#include "gemv.h"
+#include "gemm.h"
 
 const ragkit_kernel_table KERNEL_TABLE = {
     .fill = fill,
@@ -55,6 +55,6 @@ const ragkit_kernel_table KERNEL_TABLE = {
     .from_bfloat16 = from_bfloat16,
     .from_float16 = from_float16,
     .to_bfloat16 = to_bfloat16,
-    .dot_rows = dot_rows,
-    .sum_of_rows = sum_of_rows,
+    .gemv_dot = gemv_dot,
+    .gemv_axpy = gemv_axpy,
 };

@@ -1,7 +1,7 @@
-// Dropout from Philox 4x32-10, several blocks of the generator side by side. A 32-bit word of a block lies in a 64-bit
-// lane, which is what the multiplication needs and gives the words in memory order without a transposition.
+// Dropout with Philox 4x32-10, several blocks of the generator at once. Each 32-bit word of a block is in a 64-bit
+// lane: the multiplication needs that, and the words come out in memory order without a transposition.
 
-enum { WORD_CHUNK = 256, SIDE = LANES / 2 };  // elements whose random words are made at a time; blocks in a vector
+enum { WORD_CHUNK = 256, SIDE = LANES / 2 };  // elements whose random words are generated at once; blocks in a vector
 
 typedef struct { vl first[10], second[10]; } round_keys;
 
@@ -17,13 +17,13 @@ INLINE round_keys make_round_keys(uint64_t seed) {
     return keys;
 }
 
-// The 8 * blocks 16-bit words of blocks first, first + 1, ...; `words` has room for a whole number of two vectors.
+// Writes the 8 * blocks 16-bit words of blocks first, first + 1, ...; `words` has room for a multiple of two vectors.
 INLINE void random_words(uint64_t first, intptr_t blocks, uint64_t stream, const round_keys *keys, uint16_t *words) {
     const vl low = (vl)0xffffffffULL;
     vl number;
     for (int i = 0; i < SIDE; i++) number[i] = (uint64_t)i;
     for (intptr_t b = 0; b < blocks; b += 2 * SIDE) {
-        // two vectors, whose chains of multiplications overlap
+        // two vectors, so that their multiplications overlap
         vl c[2][4];
         _Pragma("unroll") for (int j = 0; j < 2; j++) {
             vl block = number + (first + (uint64_t)(b + j * SIDE));
@@ -57,7 +57,7 @@ INLINE void random_words(uint64_t first, intptr_t blocks, uint64_t stream, const
 
 static void dropout(intptr_t n, const ragkit_dropout_plan *plan, uint64_t first, const float *x, const float *residual,
                     float *y) {
-    // One chunk of words, started at a block boundary, and what the last vector of blocks writes beyond it.
+    // One chunk of words, from a block boundary, and room for what the last vectors write beyond it.
     uint16_t words[WORD_CHUNK + 16 * SIDE];
     const round_keys keys = make_round_keys(plan->seed);
     const vi threshold = (vi)(int32_t)plan->threshold;

@@ -1,8 +1,6 @@
-// What a search over sequences does with the scores of a vocabulary: RAG-token's marginal, and the best continuations.
+// Decoding: RAG-token's marginal for every token of the vocabulary, and the top scores.
 
 #include "internal.h"
-
-enum { EXP_COST = 4 };
 
 // MARK: Marginal
 
@@ -12,13 +10,6 @@ typedef struct {
     const float *logits, *priors;
     float *lse, *y;
 } marginal_job;
-
-static void lse_range(void *context, intptr_t begin, intptr_t end) {
-    const marginal_job *j = context;
-    for (intptr_t r = begin; r < end; r++) {
-        j->lse[r] = j->kernels->log_sum_exp(j->vocabulary, j->logits + r * j->vocabulary, NULL);
-    }
-}
 
 static void marginal_range(void *context, intptr_t begin, intptr_t end) {
     const marginal_job *j = context;
@@ -41,11 +32,11 @@ void ragkit_marginal_log_probabilities(intptr_t groups, intptr_t documents, intp
         .kernels = ragkit_kernels(), .documents = documents, .beams = beams, .vocabulary = vocabulary, .logits = logits,
         .priors = priors, .lse = lse, .y = y,
     };
-    ragkit_parallel_ranges(groups * documents * beams, vocabulary * EXP_COST, lse_range, &j);
-    ragkit_parallel_ranges(groups * beams, documents * vocabulary * EXP_COST, marginal_range, &j);
+    ragkit_log_sum_exp(groups * documents * beams, vocabulary, logits, lse);
+    ragkit_parallel_ranges(groups * beams, documents * vocabulary * RAGKIT_EXP_COST, marginal_range, &j);
 }
 
-// MARK: Best continuations
+// MARK: Top scores
 
 typedef struct {
     const ragkit_kernel_table *kernels;
@@ -55,7 +46,7 @@ typedef struct {
     float *best_scores;
 } top_job;
 
-// Keeps the best in descending order. Entries come by ascending index, so one that ties with another stays behind it.
+// Inserts into a list in descending order. Entries come by ascending index, so ties stay in ascending order of index.
 static void insert(intptr_t count, intptr_t *size, float score, int32_t index, float *scores, int32_t *indices) {
     intptr_t i = *size < count ? (*size)++ : count - 1;
     for (; i > 0 && score > scores[i - 1]; i--) {
@@ -77,7 +68,7 @@ static void top_of_group(const top_job *j, intptr_t group) {
             if (size == j->count) {
                 float worst = scores[size - 1];
                 if (worst > -INFINITY) {
-                    // A bound on the score before the offset, low enough for what rounding does to the sum.
+                    // A bound on the score before the offset is added, lowered by more than the rounding error of the sum.
                     float bound = worst - offset;
                     bound -= (fabsf(bound) + fabsf(worst) + fabsf(offset)) * 0x1p-21f;
                     i = j->kernels->find_greater(i, j->width, bound, row);

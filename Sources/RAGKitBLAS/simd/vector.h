@@ -1,5 +1,5 @@
-// Vectors of LANES floats, the width of the level's registers, and the functions exp, log, tanh, sigmoid and the normal
-// distribution's tail on them. Everything is inlined: 64-byte vectors must not cross a call.
+// Vectors of LANES floats, the width of the level's registers, and exp, log, tanh, sigmoid and the tail of the normal
+// distribution on them. Everything is inlined, since 64-byte vectors must not be passed to functions.
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -13,14 +13,14 @@ typedef vi vi_unaligned __attribute__((aligned(4), may_alias));
 typedef vf vf_unaligned __attribute__((aligned(4), may_alias));
 typedef vh vh_unaligned __attribute__((aligned(2), may_alias));
 
-// Before a loop that takes a few cycles a round: across a line of the cache of instructions it is some 5 % slower.
+// Aligns a loop of a few cycles per iteration: one that crosses an instruction cache line is about 5 % slower.
 #if defined(__has_attribute) && __has_attribute(code_align)
 #define ALIGNED __attribute__((code_align(64)))
 #else
 #define ALIGNED
 #endif
 
-// Runs the statements for i = 0, LANES, ... with `lanes` elements each: a constant except in the last, partial round.
+// Runs the statements for i = 0, LANES, ... with `lanes` elements each; `lanes` is a constant except in the last iteration.
 #define VECTOR_LOOP(n, ...)                         \
     do {                                            \
         intptr_t i = 0;                             \
@@ -46,10 +46,10 @@ static const int32_t lane_masks[2 * LANES] = {
 #endif
 };
 
-// All bits in the first `lanes` lanes.
+// A mask of the first `lanes` lanes.
 INLINE vi first_lanes(intptr_t lanes) { return *(const vi_unaligned *)(lane_masks + LANES - lanes); }
 
-// Partial vectors must not touch memory beyond their elements.
+// Partial loads and stores do not touch memory beyond their elements.
 INLINE vf load(const float *p, intptr_t lanes) {
     if (lanes == LANES) return *(const vf_unaligned *)p;
 #if LANES == 16
@@ -98,9 +98,9 @@ INLINE vf to_floats(vi x) { return __builtin_convertvector(x, vf); }
 INLINE vd low_doubles(vf x) { return __builtin_convertvector(x.lo, vd); }
 INLINE vd high_doubles(vf x) { return __builtin_convertvector(x.hi, vd); }
 
-// mask ? x : y; comparisons give masks of all bits.
+// mask ? x : y; in a mask, the bits of a lane are all equal, as comparisons give them.
 INLINE vf choose(vi mask, vf x, vf y) { return from_bits((mask & bits(x)) | (~mask & bits(y))); }
-// Elements from `lanes` on read as `fill`.
+// Loads `lanes` elements and sets the other lanes to `fill`.
 INLINE vf load_or(const float *p, intptr_t lanes, float fill) {
     vf x = load(p, lanes);
     return lanes == LANES ? x : choose(first_lanes(lanes), x, splat(fill));
@@ -108,11 +108,11 @@ INLINE vf load_or(const float *p, intptr_t lanes, float fill) {
 INLINE vf keep_if(vi mask, vf x) { return from_bits(mask & bits(x)); }
 INLINE vf absolute(vf x) { return from_bits(bits(x) & 0x7fffffff); }
 INLINE vf square_root(vf x) { return __builtin_elementwise_sqrt(x); }
-// NaN in x stays; compiles to one max or min instruction.
+// NaN in x is kept. Each compiles to one max or min instruction.
 INLINE vf larger(vf bound, vf x) { return choose(bound > x, bound, x); }
 INLINE vf smaller(vf bound, vf x) { return choose(bound < x, bound, x); }
 
-// The order of the additions is a tree, the same everywhere.
+// Adds in a fixed order, a tree.
 INLINE float sum_lanes(vf x) {
 #if LANES == 16
     __auto_type y = x.lo + x.hi;
@@ -138,7 +138,7 @@ INLINE quad fold_to_quad(vf x) {
 #endif
 }
 
-// The sums of four vectors.
+// The sum of each of four vectors.
 INLINE quad sum_lanes_of_four(vf a, vf b, vf c, vf d) {
     quad w = fold_to_quad(a), x = fold_to_quad(b), y = fold_to_quad(c), z = fold_to_quad(d);
     quad wx = __builtin_shufflevector(w, x, 0, 4, 1, 5) + __builtin_shufflevector(w, x, 2, 6, 3, 7);
@@ -157,7 +157,7 @@ INLINE double sum_double_lanes(vd x) {
 #endif
 }
 
-// A tree: __builtin_reduce_max of floats becomes a chain.
+// A tree; __builtin_reduce_max of floats compiles to a chain.
 INLINE float max_lanes(vf x) {
 #if LANES == 16
     __auto_type y = __builtin_elementwise_max(x.lo, x.hi);
@@ -171,10 +171,10 @@ INLINE float max_lanes(vf x) {
     return w.x > w.y ? w.x : w.y;
 }
 
-// The 16 bits of a bfloat16: round to nearest even; NaN stays NaN.
+// Rounds to bfloat16 (16 bits, to nearest even); NaN stays NaN.
 INLINE vu bfloat16_bits(vf x) {
 #if defined(DOT_PRODUCTS)
-    // The processor's conversion makes zeros of subnormals, as its dot products do.
+    // The instruction turns subnormal numbers into zeros, as the dot products do.
     return (vu)_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)x));
 #else
     vu b = (vu)x;
@@ -185,8 +185,8 @@ INLINE vu bfloat16_bits(vf x) {
 #endif
 }
 
-// exp: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial for exp(r) (Cephes' coefficients), and 2^n in two factors so that
-// subnormal results and the largest finite ones come out right. Adding 1.5 * 2^23 rounds to an integer in the low bits.
+// exp: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial for exp(r) (Cephes' coefficients), and 2^n in two factors so
+// that subnormal and the largest finite results are right. Adding 1.5 * 2^23 rounds to an integer in the low bits.
 INLINE vf exponential(vf x) {
     x = smaller(splat(89.0f), larger(splat(-104.0f), x));
     const vf magic = splat(12582912.0f);

@@ -7,7 +7,7 @@ static void from_bfloat16(intptr_t n, const uint16_t *x, float *y) {
     });
 }
 
-// The exponent is rebased by a multiplication, which also normalises subnormals, exactly.
+// The multiplication corrects the exponent's bias and normalises subnormal numbers, both exactly.
 static void from_float16(intptr_t n, const uint16_t *x, float *y) {
     VECTOR_LOOP(n, {
         vi wide = __builtin_convertvector(load_halves(x + i, lanes), vi);

@@ -1,4 +1,4 @@
-// Elementwise kernels. Every kernel reads an element before it writes the one at the same place, so outputs may be inputs.
+// Elementwise kernels. An element is read before the element at its place is written, so outputs may be inputs.
 
 static void fill(intptr_t n, float value, float *y) {
     VECTOR_LOOP(n, store(y + i, lanes, splat(value)););
@@ -42,7 +42,7 @@ static void embed_row(intptr_t n, float scale, const float *words, const float *
     });
 }
 
-// x * Phi(x), from the tail so that large negative x keep their digits.
+// x * Phi(x), computed from the tail so that large negative x keep their precision.
 INLINE vf gelu(vf x) {
     vf e;
     vf q = normal_tail(absolute(x), &e);
@@ -77,7 +77,7 @@ static void map(intptr_t n, int function, const float *x, float *y) {
 #undef MAP
 }
 
-// The derivatives are constant long before these bounds; beyond them products such as x * (1 - sigmoid(x)) would overflow.
+// The derivatives are constant beyond these bounds, where products such as x * (1 - sigmoid(x)) would overflow.
 INLINE vf bounded(vf x) { return smaller(splat(30.0f), larger(splat(-30.0f), x)); }
 
 // Phi(x) + x * phi(x)

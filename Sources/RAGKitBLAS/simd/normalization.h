@@ -1,4 +1,4 @@
-// Layer norm and RMS norm of one row, which stays in cache between the passes.
+// Layer norm and RMS norm of one row, which stays in cache between its passes.
 
 INLINE float row_sum(intptr_t n, const float *x) {
     vf a = splat(0);
