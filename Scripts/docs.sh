@@ -5,21 +5,12 @@
 #     Scripts/docs.sh FOLDER        leaves RAGKit.doccarchive in FOLDER
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-bash Scripts/install-dependencies.sh
 
 temporary=$(mktemp -d "${TMPDIR:-/tmp}/ragkit-docs.XXXXXX")
 trap 'rm -rf "$temporary"' EXIT
 output=${1:-$temporary}
-mkdir -p "$output" "$temporary/symbols"
-
-# Users import one module; the C kernels below it are not documented for them. Extracting that module
-# alone takes seconds; dumping the graph of the whole package fails on the test runner's generated modules.
-swift build --target RAGKit -Xcc -O2
-built=$(swift build --show-bin-path -Xcc -O2)
-swift-symbolgraph-extract -module-name RAGKit -minimum-access-level public -I "$built/Modules" \
-    -target "$(swift -print-target-info | sed -n 's/^ *"triple": "\(.*\)",$/\1/p' | head -n 1)" \
-    -Xcc "-fmodule-map-file=$built/RAGKitBLAS.build/module.modulemap" \
-    -output-dir "$temporary/symbols"
+mkdir -p "$output"
+bash Scripts/symbol-graph.sh "$temporary/symbols"
 
 docc=$(command -v docc || xcrun --find docc)
 "$docc" convert Sources/RAGKit/RAGKit.docc \

@@ -8,6 +8,7 @@
 # A harness says in comments which files it is compiled with (`// sources:`) and where its first inputs are
 # (`// seeds:`). What makes a reader fail is kept as .build/fuzz/NAME/crash-*; the corpus grows beside it.
 set -euo pipefail
+shopt -s globstar
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 seconds=600

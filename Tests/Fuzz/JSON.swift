@@ -1,4 +1,4 @@
-// sources: Sources/RAGKit/Checkpoints/[!M]*.swift Sources/RAGKit/Checkpoints/MappedFile.swift
+// sources: Sources/RAGKit/Files/**/*.swift Sources/RAGKit/Checkpoints/[!M]*.swift
 // seeds: Tests/RAGKitTests/Fixtures/golden/*/*/*.json
 
 /// Any bytes as JSON: an error, or a value that is the same when written and read again.

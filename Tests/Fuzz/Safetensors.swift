@@ -1,4 +1,4 @@
-// sources: Sources/RAGKit/Checkpoints/[!M]*.swift Sources/RAGKit/Checkpoints/MappedFile.swift
+// sources: Sources/RAGKit/Files/**/*.swift Sources/RAGKit/Checkpoints/[!M]*.swift
 // sources: Tests/Fuzz/CheckpointProbe.swift
 // seeds: Tests/RAGKitTests/Fixtures/checkpoints/*.safetensors Tests/RAGKitTests/Fixtures/checkpoints/*/*.safetensors
 

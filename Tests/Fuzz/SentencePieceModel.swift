@@ -1,6 +1,4 @@
-// sources: Sources/RAGKit/Tokenizers/*.swift Sources/RAGKit/Checkpoints/JSON*.swift
-// sources: Sources/RAGKit/Checkpoints/MappedFile.swift Sources/RAGKit/Checkpoints/AtomicFile.swift
-// sources: Sources/RAGKit/Checkpoints/File*.swift Sources/RAGKit/Checkpoints/CheckpointError.swift
+// sources: Sources/RAGKit/Files/**/*.swift Sources/RAGKit/Tokenizers/**/*.swift
 // sources: Tests/Fuzz/TokenizerProbe.swift
 // seeds: Tests/RAGKitTests/Fixtures/tokenizers/*/spiece.model
 import Foundation

@@ -12,7 +12,7 @@ import RAGKit
 struct Encode {
     static func main() throws {
         let (work, directory) = workAndModel("encode")
-        let passages = TokenColumn(
+        let passages = TokenSequences(
             try JSONValue(contentsOf: work).sequences("passages").sequences)
         let encoder = try DPREncoder(contentsOf: directory, role: .context)
         _ = try run(passages, encoder, .float32)  // warm-up
@@ -29,7 +29,7 @@ struct Encode {
     }
 
     private static func run(
-        _ passages: TokenColumn, _ encoder: DPREncoder, _ precision: Precision
+        _ passages: TokenSequences, _ encoder: DPREncoder, _ precision: Precision
     ) throws -> (Double, Tensor) {
         var found = Tensor.zeros([0])
         let seconds = try ContinuousClock().measure {

@@ -1,6 +1,6 @@
 import BenchmarkSupport
 import Foundation
-import RAGKit
+@_spi(Benchmarks) import RAGKit
 
 /// Generation from the token ids that `peers/generate.py --export` wrote.
 ///
@@ -58,7 +58,7 @@ final class Batch {
         model.configuration.marginalization = kind
         let start = DispatchTime.now().uptimeNanoseconds
         let found = try withPrecision(precision) {
-            let vectors = ForwardContext.$current.withValue(.inference) {
+            let vectors = withInference {
                 model.questionEncoder(questions)
             }
             return try model.hypotheses(vectors: vectors, evidence: evidence)

@@ -1,6 +1,6 @@
 import BenchmarkSupport
 import Foundation
-import RAGKit
+@_spi(Benchmarks) import RAGKit
 
 /// One size of a training step or of re-encoding, for tables of how cost grows.
 ///
@@ -38,7 +38,7 @@ struct Growth {
             run = try step(size, &ids)
         case "encode":
             let encoder = makeEncoder(.context, width: size("width"))
-            let passages = TokenColumn(
+            let passages = TokenSequences(
                 (0..<size("passages")).map { _ in ids.sequence(size("passage")) })
             run = { _ = try encoder.vectors(of: passages) }
         default: stop("the first argument is step or encode, not '\(mode)'")
@@ -63,8 +63,7 @@ struct Growth {
         let checkpoints = size("checkpointing") > 0
         let (model, tokenizer) = try randomModel(
             makeEncoder(.question, width: width), makeGenerator(width: width))
-        try model.setContextEncoder(makeEncoder(.context, width: width))
-        model.setContextEncoderTokenizer(tokenizer)
+        try model.setContextEncoder(makeEncoder(.context, width: width), tokenizer: tokenizer)
         let questions = TokenBatch((0..<size("batch")).map { _ in ids.sequence(19) })
         let targets = TokenBatch((0..<size("batch")).map { _ in ids.sequence(8) })
         let evidence = Evidence(
@@ -77,7 +76,7 @@ struct Growth {
         return {
             let context = ForwardContext(
                 isTraining: true, seed: 1, checkpointsActivations: checkpoints)
-            let gradients = try ForwardContext.$current.withValue(context) {
+            let gradients = try withForwardContext(context) {
                 let vectors = model.questionEncoder(questions)
                 let loss = try model.loss(vectors: vectors, evidence: evidence, targets: targets)
                 return RAGKit.gradients(of: loss.sum, for: parameters)

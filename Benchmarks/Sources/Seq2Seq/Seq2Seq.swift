@@ -24,7 +24,7 @@ struct Seq2Seq {
         let precision = precisionArgument()
         func run() throws -> [[Int32]] {
             try withPrecision(precision) {
-                let memory = ForwardContext.$current.withValue(.inference) { bart.encode(sources) }
+                let memory = withInference { bart.encode(sources) }
                 return try bart.generate(
                     memory, attending: (0..<sources.count).map { [$0] }, settings
                 ).map { $0[0].tokenIDs }

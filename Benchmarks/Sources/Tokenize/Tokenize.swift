@@ -21,7 +21,7 @@ struct Tokenize {
         let texts = try texts(of: arguments[2], limit: limit)
         let bytes = texts.reduce(0) { $0 + $1.utf8.count }
         let start = DispatchTime.now().uptimeNanoseconds
-        let tokenizer = try loadTokenizer(from: URL(fileURLWithPath: arguments[1]))
+        let tokenizer = try AutoTokenizer.load(contentsOf: URL(fileURLWithPath: arguments[1]))
         let loaded = DispatchTime.now().uptimeNanoseconds
 
         var digest: UInt64 = 0

@@ -1,6 +1,6 @@
 import BenchmarkSupport
 import Foundation
-import RAGKit
+@_spi(Benchmarks) import RAGKit
 
 /// One end-to-end training step on the token ids that `peers/trainstep.py --export` wrote.
 ///
@@ -55,8 +55,8 @@ final class Step {
         (model, tokenizer) = try modelWithoutTokenizers(directory)
         try model.setContextEncoder(
             DPREncoder(
-                contentsOf: directory.appendingPathComponent("ctx_encoder"), role: .context))
-        model.setContextEncoderTokenizer(tokenizer)
+                contentsOf: directory.appendingPathComponent("ctx_encoder"), role: .context),
+            tokenizer: tokenizer)
 
         questions = try json.sequences("questions")
         targets = try json.sequences("targets")
@@ -71,7 +71,7 @@ final class Step {
     }
 
     func lossWithoutDropout() throws -> Double {
-        try ForwardContext.$current.withValue(.inference) { Double(try batchLoss().item()) }
+        try withInference { Double(try batchLoss().item()) }
     }
 
     /// One step: forward, backward, clip, update (with learning rate 0, as the peer's).
@@ -82,7 +82,7 @@ final class Step {
             profile: ForwardContext.current.profile)
         var middle = start
         var value: Float = 0
-        let gradients = try ForwardContext.$current.withValue(context) { () throws -> Gradients in
+        let gradients = try withForwardContext(context) { () throws -> Gradients in
             let sum = try batchLoss()
             value = sum.item()
             middle = DispatchTime.now().uptimeNanoseconds

@@ -22,20 +22,19 @@ struct Evaluation {
                     "'\(file(checkpoint, root).path)' has \(predictions.count) predictions for "
                         + "\(examples.count) questions: give --recalculate")
             }
-            var scores = Scores()
-            for (prediction, example) in zip(predictions, examples) {
-                log(prediction)
-                guard options.data.goldDataPath != nil else { continue }
-                if isRetrieval {
-                    scores.addTitles(
-                        prediction, example.answers, k: options.data.k, cutoffs: cutoffs)
-                } else {
-                    scores.addAnswer(prediction, example.answers, cutoffs: cutoffs)
-                }
-            }
-            results.append((checkpoint.path, scores, Date().timeIntervalSince(start)))
+            predictions.forEach(log)
+            results.append(
+                (checkpoint.path, scores(predictions, examples), Date().timeIntervalSince(start)))
         }
         show(results, count: examples.count)
+    }
+
+    /// Without gold data there are none.
+    private func scores(_ predictions: [Prediction], _ examples: [RagExample]) -> Scores {
+        guard options.data.goldDataPath != nil else { return Scores() }
+        return isRetrieval
+            ? Scores(titles: predictions, of: examples, k: options.data.k, cutoffs: cutoffs)
+            : Scores(answers: predictions, to: examples, cutoffs: cutoffs)
     }
 
     /// The checkpoints to evaluate: the one named, or all below it.
@@ -113,11 +112,11 @@ struct Evaluation {
         let wanted = max(model.configuration.nDocs, cutoffs.last ?? 1)
         let found = try await model.retrieve(questions, count: wanted)
         guard !isRetrieval else {
-            return zip(questions, found).map { Prediction(question: $0, found: $1) }
+            return zip(questions, found.passages).map { Prediction(question: $0, found: $1) }
         }
         let answers = try await model.answer(
             questions, count: model.configuration.nDocs, passages: found)
-        return zip(answers, found).map { Prediction($0, found: $1) }
+        return zip(answers, found.passages).map { Prediction($0, found: $1) }
     }
 
     private func log(_ prediction: Prediction) {

@@ -2,7 +2,7 @@ import ExampleSupport
 import Foundation
 import RAGKit
 
-/// What was answered to a question: a line of the predictions' file.
+/// The answer to a question with its passages: a line of the predictions' file.
 struct Prediction {
     struct Source {
         var id: Int
@@ -15,9 +15,9 @@ struct Prediction {
     var text: String?
     var tokenIDs: [Int32] = []
     var score = 0.0
-    /// As many as were looked at, of which the first were read.
+    /// All that were found, of which the first were read.
     var passages: [Source]
-    /// Of the passages that were read.
+    /// The posteriors of the passages that were read.
     var posteriors: [Double] = []
 
     init(_ answer: RagAnswer, found: [RetrievedPassage]) {
@@ -96,51 +96,5 @@ struct Prediction {
                     json: JSONValue(parsing: String(line), file: file.path), file: file.path,
                     line: index + 1)
             }
-    }
-}
-
-/// Sums of what predictions score.
-struct Scores {
-    private var sums: [(name: String, sum: Double)] = []
-    private(set) var count = 0
-
-    private mutating func add(_ name: String, _ value: Double) {
-        if let place = sums.firstIndex(where: { $0.name == name }) {
-            sums[place].sum += value
-        } else {
-            sums.append((name, value))
-        }
-    }
-
-    /// In percent.
-    var metrics: [(name: String, value: Double)] {
-        sums.map { ($0.name, 100 * $0.sum / Double(max(1, count))) }
-    }
-
-    mutating func addAnswer(_ prediction: Prediction, _ answers: [String], cutoffs: [Int]) {
-        count += 1
-        let text = prediction.text ?? ""
-        add("em", AnswerMetrics.exactMatch(text, answers) ? 1 : 0)
-        add("f1", AnswerMetrics.f1(text, answers))
-        let rank = prediction.passages.firstIndex { passage in
-            AnswerMetrics.contains(passage.title + " " + passage.text, anyOf: answers)
-        }
-        for cutoff in cutoffs { add("recall@\(cutoff)", rank.map { $0 < cutoff } == true ? 1 : 0) }
-    }
-
-    mutating func addTitles(_ prediction: Prediction, _ gold: [String], k: Int, cutoffs: [Int]) {
-        count += 1
-        // The reference strips one quotation mark at either end of what it found.
-        let titles = prediction.passages.map { passage in
-            var title = Substring(passage.title)
-            if title.hasPrefix("\"") { title.removeFirst() }
-            if title.hasSuffix("\"") { title.removeLast() }
-            return String(title)
-        }
-        let wanted = Set(gold)
-        add("precision@\(k)", Double(wanted.intersection(titles.prefix(k)).count) / Double(k))
-        for cutoff in cutoffs {
-            add("recall@\(cutoff)", wanted.isDisjoint(with: titles.prefix(cutoff)) ? 0 : 1)
-        }
     }
 }

@@ -3,7 +3,7 @@ import RAGKit
 
 /// The bundled facts: each passage and question also as a template whose facts can be exchanged.
 public struct Almanac: Sendable {
-    /// What one passage is about.
+    /// The subject of one passage.
     public struct Thing: Sendable {
         public var id: PassageID
         public var kind: String
@@ -13,7 +13,7 @@ public struct Almanac: Sendable {
         public var template: String
         /// The same in the second wording.
         public var templateB: String
-        /// Which split the thing's questions belong to.
+        /// The split that the thing's questions belong to.
         public var split: String
 
         /// The passage in both wordings.

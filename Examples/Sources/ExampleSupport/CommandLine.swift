@@ -49,7 +49,7 @@ public struct PrecisionOptions: ParsableArguments {
     }
 }
 
-/// What a checkpoint reads: its passages, and the encoder that makes their vectors.
+/// The passages that a checkpoint reads, and the encoder that makes their vectors.
 public struct PassageOptions: ParsableArguments {
     @Option(help: "The passages: title, tab, text, one a line.")
     public var csvPath: String?

@@ -3,7 +3,7 @@ import RAGKit
 
 /// Teaches a generator to read: to answer from a passage it is given.
 ///
-/// The first steps only repeat lists of random words: a model made from nothing learns to copy from
+/// The first steps only repeat lists of random words: a model with random weights learns to copy from
 /// that in hundreds of steps, and from short answers alone in thousands.
 ///
 /// With an almanac every passage and question is rewritten with other facts each time, so that
@@ -41,9 +41,9 @@ public final class ReadingTask: TrainingTask {
     private var step = 0
 
     /// - Parameters:
-    ///   - words: what the first steps repeat: all words of the knowledge base.
-    ///   - copyingSteps: how many steps only repeat.
-    ///   - growingSteps: in how many steps after them passages grow to their whole length.
+    ///   - words: The words that the first steps repeat: all words of the knowledge base.
+    ///   - copyingSteps: The number of steps that only repeat.
+    ///   - growingSteps: The number of steps after them in which passages grow to their whole length.
     public init(
         _ rag: RagModel, almanac: Almanac?, words: [String], copyingSteps: Int, growingSteps: Int,
         seed: UInt64
@@ -96,7 +96,8 @@ public final class ReadingTask: TrainingTask {
     public func loss(_ texts: Texts) throws -> TrainingLoss {
         let evidence = try rag.evidence(
             texts.questions,
-            passages: texts.passages.map { [RetrievedPassage(passage: $0, score: 0)] },
+            passages: RetrievalResult(
+                texts.passages.map { [RetrievedPassage(passage: $0, score: 0)] }),
             scores: texts.passages.map { _ in [0] })
         let unused = Tensor.zeros([texts.questions.count, rag.questionEncoder.dimension])
         let loss = try rag.loss(

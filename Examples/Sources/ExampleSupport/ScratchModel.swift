@@ -1,6 +1,6 @@
 import RAGKit
 
-/// The sizes of models made from nothing.
+/// The sizes of models made from scratch.
 public enum ScratchSize: String, Sendable, CaseIterable {
     /// Encoders of 2 layers, 128 wide; BART of 2 and 2 layers, 128 wide: minutes on two cores.
     case tiny
@@ -13,7 +13,7 @@ public enum ScratchSize: String, Sendable, CaseIterable {
     var heads: Int { 4 }
 }
 
-/// A RAG model made from nothing: vocabularies from the texts, random weights.
+/// A RAG model made from scratch: vocabularies from the texts, random weights.
 ///
 /// Question and context encoder begin with the same weights and mean pooling, so that they find
 /// passages that share words with the question before any training.

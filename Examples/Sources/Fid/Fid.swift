@@ -8,7 +8,7 @@ struct Fid: AsyncParsableCommand {
         commandName: "fid",
         abstract: "Fusion-in-decoder beside RAG-token: the same start, the same budget.",
         discussion: """
-            Makes one small model from nothing on the bundled almanac and warms it up: the encoders
+            Makes one small model from scratch on the bundled almanac and warms it up: the encoders
             to find a question's passage, the generator to answer from one passage. Then two copies
             of it are trained for as many steps on the same questions: as RAG-token, which reads each
             passage by itself and weighs the answers by the passages' scores, and as

@@ -40,7 +40,7 @@ struct FusionInDecoder {
     /// The most probable answers, token by token.
     func answer(_ questions: [String]) async throws -> [String] {
         let evidence = try await evidence(questions)
-        return try ForwardContext.$current.withValue(.inference) {
+        return try withInference {
             let generator = rag.generator
             let found = try generator.generate(
                 generator.encode(evidence.contexts), attending: attended(evidence), rag.generation)

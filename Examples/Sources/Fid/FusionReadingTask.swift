@@ -9,7 +9,7 @@ import RAGKit
 final class FusionReadingTask: TrainingTask {
     private let reading: ReadingTask
     private let fusion: FusionInDecoder
-    /// How many passages are read beside the right one.
+    /// The number of passages that are read beside the right one.
     private let others = 1
 
     init(_ reading: ReadingTask, _ fusion: FusionInDecoder) {
@@ -35,7 +35,8 @@ final class FusionReadingTask: TrainingTask {
                 .map { RetrievedPassage(passage: $0, score: 0) }
         }
         let evidence = try fusion.rag.evidence(
-            texts.questions, passages: passages, scores: passages.map { $0.map { _ in 0 } })
+            texts.questions, passages: RetrievalResult(passages),
+            scores: passages.map { $0.map { _ in 0 } })
         return fusion.loss(evidence, try fusion.rag.targetTokens(texts.answers))
     }
 }

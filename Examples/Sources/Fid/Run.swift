@@ -86,13 +86,11 @@ struct Run {
         let pairs = almanac.pairs(
             options.warmupRetrieverSteps * options.warmupBatchSize, using: &random
         ) { asked.contains($0.thing) }
-        let encoders = try Trainer(
+        try await trainShowingProgress(
             InBatchNegativesTask(
                 questionEncoder: model.questionEncoder, questionTokenizer: model.questionTokenizer,
                 contextEncoder: context, contextTokenizer: tokenizer),
-            examples: pairs, arguments: arguments)
-        encoders.callbacks = [ProgressBar("warm-up, encoders")]
-        _ = try await encoders.fit()
+            on: pairs, "warm-up, encoders", arguments)
 
         arguments.learningRate = options.warmupLearningRate
         arguments.warmupSteps = min(100, options.warmupReaderSteps / 10)
@@ -102,15 +100,13 @@ struct Run {
             model, almanac: almanac, words: words.sorted(),
             copyingSteps: options.warmupReaderSteps * 3 / 20,
             growingSteps: options.warmupReaderSteps * 2 / 5, seed: options.seed)
-        let reader = try Trainer(
+        try await trainShowingProgress(
             FusionReadingTask(reading, FusionInDecoder(rag: model)),
-            examples: questions.map { .rewritable($0) }, arguments: arguments)
-        reader.callbacks = [ProgressBar("warm-up, reader")]
-        _ = try await reader.fit()
+            on: questions.map { .rewritable($0) }, "warm-up, reader", arguments)
     }
 
-    private func train<Task: TrainingTask>(
-        _ task: Task, _ examples: [Task.Example], _ title: String
+    private func train<Objective: TrainingTask>(
+        _ task: Objective, _ examples: [Objective.Example], _ title: String
     ) async throws -> Double {
         var arguments = TrainingArguments()
         arguments.learningRate = options.learningRate
@@ -119,9 +115,7 @@ struct Run {
         // The retriever is the same for both.
         if task is RagTrainingTask { arguments.frozen = ["question_encoder"] }
         arguments.seed = options.seed
-        let trainer = try Trainer(task, examples: examples, arguments: arguments)
-        trainer.callbacks = [ProgressBar(title)]
-        return try await trainer.fit().seconds
+        return try await trainShowingProgress(task, on: examples, title, arguments).seconds
     }
 
     // MARK: Results

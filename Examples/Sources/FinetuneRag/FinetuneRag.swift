@@ -11,7 +11,7 @@ struct FinetuneRag: AsyncParsableCommand {
         discussion: """
             Reads train, val and test questions (<split>.source and <split>.target, one a line; or
             <split>.jsonl with question, answers and the passage's line as id) and a knowledge base
-            (title, tab, text). Trains a checkpoint from disk, or a model made from nothing:
+            (title, tab, text). Trains a checkpoint from disk, or a model made from scratch:
 
               finetune-rag --from-scratch tiny --data-dir Almanac --csv-path Almanac/passages.tsv \\
                 --end2end --indexing-freq 100 --output-dir runs/almanac
@@ -46,7 +46,7 @@ struct ModelOptions: ParsableArguments {
     @Option(help: "A RAG checkpoint directory.")
     var modelNameOrPath: String?
 
-    @Option(help: "Make a model from nothing: tiny or small.")
+    @Option(help: "Make a model from scratch: tiny or small.")
     var fromScratch: ScratchSize?
 
     @Option(help: "rag_token or rag_sequence; of a checkpoint, its own by default.")
@@ -131,7 +131,7 @@ struct TrainingOptions: ParsableArguments {
     @Option(help: "Where checkpoints, index versions and metrics.jsonl go.")
     var outputDir: String?
 
-    @Flag(help: "Train the context encoder too, and make its index anew while training.")
+    @Flag(help: "Train the context encoder too, and rebuild its index while training.")
     var end2end = false
 
     @Option(help: "Optimizer steps between two index refreshes.")

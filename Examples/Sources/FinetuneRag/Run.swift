@@ -31,18 +31,19 @@ struct Run {
         let vectors = try PassageEncoder(tokenizer: contextTokenizer).encode(base, with: context)
         model.retriever = try DenseRetriever(base, vectors: vectors)
         if options.training.end2end {
-            try model.setContextEncoder(context)
-            model.setContextEncoderTokenizer(contextTokenizer)
+            try model.setContextEncoder(context, tokenizer: contextTokenizer)
         }
 
         let before = try await scores(model, questions)
         let warmUpSeconds = Date().timeIntervalSince(start)
         let profile = options.training.profile ? Profile() : nil
-        let report = try await withProfile(profile) { try await train(model, questions) }
+        let (report, refreshes) = try await withProfile(profile) {
+            try await train(model, questions)
+        }
         if let profile { note("\(profile.report(peak: .measured()))") }
         let after = try await scores(model, questions)
         try show(
-            before, after, report, warmUpSeconds: warmUpSeconds,
+            before, after, report, refreshes: refreshes, warmUpSeconds: warmUpSeconds,
             seconds: Date().timeIntervalSince(start))
     }
 
@@ -171,9 +172,7 @@ struct Run {
                 questionEncoder: model.questionEncoder, questionTokenizer: model.questionTokenizer,
                 contextEncoder: context, contextTokenizer: contextTokenizer)
             let pairs = try warmUpPairs(golden, base, almanac)
-            let trainer = try Trainer(task, examples: pairs, arguments: arguments)
-            trainer.callbacks = [ProgressBar("warm-up, encoders")]
-            _ = try await trainer.fit()
+            try await trainShowingProgress(task, on: pairs, "warm-up, encoders", arguments)
         }
         guard settings.warmupReaderSteps > 0 else { return }
         arguments.maxSteps = settings.warmupReaderSteps
@@ -191,12 +190,10 @@ struct Run {
             model, almanac: almanac, words: words.sorted(),
             copyingSteps: settings.warmupReaderSteps * 3 / 20,
             growingSteps: settings.warmupReaderSteps * 2 / 5, seed: options.training.seed)
-        let trainer = try Trainer(task, examples: examples, arguments: arguments)
-        trainer.callbacks = [ProgressBar("warm-up, reader")]
-        _ = try await trainer.fit()
+        try await trainShowingProgress(task, on: examples, "warm-up, reader", arguments)
     }
 
-    /// What the encoders are warmed up on, of the kinds asked for.
+    /// The pairs that the encoders are warmed up on, of the kinds asked for.
     ///
     /// With an almanac, every pair is a question and its passage with name and facts exchanged, so
     /// that what is learnt is to match names, for all things of the kind; else gold questions, and
@@ -220,7 +217,7 @@ struct Run {
 
     private func train(
         _ model: RagModel, _ questions: Questions
-    ) async throws -> Trainer<RagTrainingTask>.Report {
+    ) async throws -> (report: Trainer<RagTrainingTask>.Report, refreshes: Int) {
         let output = options.training.outputDir.map { URL(fileURLWithPath: $0) }
         var evaluator = RagEvaluator()
         evaluator.batchSize = options.training.evalBatchSize
@@ -234,16 +231,15 @@ struct Run {
         let task = try RagTrainingTask(
             model, validation: questions.validation, evaluator: evaluator, refresh: schedule,
             store: try output.map {
-                try IndexVersionStore(directory: $0.appendingPathComponent("index"))
+                try IndexStore(directory: $0.appendingPathComponent("index"))
             })
-        let trainer = try Trainer(
-            task, examples: questions.train, arguments: options.training.arguments)
-        trainer.callbacks = [ProgressBar("train")]
-        if let output {
-            trainer.callbacks.append(
-                try MetricsFile(output.appendingPathComponent("metrics.jsonl")))
+        let metrics = try output.map {
+            try MetricsFile($0.appendingPathComponent("metrics.jsonl"))
         }
-        return try await trainer.fit()
+        let report = try await trainShowingProgress(
+            task, on: questions.train, "train", options.training.arguments,
+            callbacks: metrics.map { [$0] } ?? [])
+        return (report, task.refresher?.reports.count ?? 0)
     }
 
     // MARK: Results
@@ -265,7 +261,7 @@ struct Run {
     private func show(
         _ before: (train: RagScores, test: RagScores),
         _ after: (train: RagScores, test: RagScores), _ report: Trainer<RagTrainingTask>.Report,
-        warmUpSeconds: Double, seconds: Double
+        refreshes: Int, warmUpSeconds: Double, seconds: Double
     ) throws {
         let rows: [(String, RagScores)] = [
             ("train questions, before", before.train), ("train questions, after", after.train),
@@ -273,7 +269,7 @@ struct Run {
         ]
         guard !options.json else {
             var result: JSONValue = [
-                "steps": .int(report.steps), "refreshes": .int(report.refreshes.count),
+                "steps": .int(report.steps), "refreshes": .int(refreshes),
                 "seconds": .double(seconds), "warm_up_seconds": .double(warmUpSeconds),
                 "train_seconds": .double(report.seconds), "peak_mib": .double(peakMemoryMiB()),
                 "end2end": .bool(options.training.end2end),
@@ -299,7 +295,7 @@ struct Run {
         print(
             """
 
-            \(report.steps) steps, \(report.refreshes.count) index refreshes; \
+            \(report.steps) steps, \(refreshes) index refreshes; \
             \(rounded(seconds)) s in all, of which training \(rounded(report.seconds)) s; \
             peak memory \(Int(peakMemoryMiB())) MiB
             """)

@@ -114,7 +114,7 @@ struct Corpus {
     }
 
     private func heldOutLoss(_ model: MargeModel, _ reading: MargeModel.Reading) -> Double {
-        ForwardContext.$current.withValue(.inference) {
+        withInference {
             let losses = stride(from: 0, to: batches.count, by: 8).map { first in
                 model.loss(
                     batches[first..<min(first + 8, batches.count)].map {

@@ -8,7 +8,7 @@ struct Marge: AsyncParsableCommand {
         commandName: "marge",
         abstract: "Learns to find related documents by reconstructing each from the others.",
         discussion: """
-            Trains a MARGE model from nothing on the bundled almanac, in which every thing is
+            Trains a MARGE model from scratch on the bundled almanac, in which every thing is
             described twice, in two wordings without a sentence in common:
 
               marge --data-dir Examples/Almanac

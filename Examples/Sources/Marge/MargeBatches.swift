@@ -14,14 +14,14 @@ struct MargeBatch: Sendable, Equatable {
 ///
 /// Source: Lewis et al. 2020, arXiv:2006.15020, section 2.4.
 struct MargeBatcher: Sendable {
-    /// What is known of a document before training.
+    /// The properties of a document that are known before training.
     struct Document: Sendable {
         var shard: Int
         var language: Int
     }
 
     var targetsPerBatch = 8
-    /// How many nearest documents each target brings.
+    /// The number of nearest documents that each target brings.
     var neighbours = 1
     /// Documents are reconstructed from other languages only.
     var crossesLanguages = true
@@ -54,7 +54,7 @@ struct MargeBatcher: Sendable {
 private struct Assembly {
     let settings: MargeBatcher
     let languages: [Int]
-    /// Of each pair, `[members, members]`.
+    /// The relevance of each pair, `[members, members]`.
     let relevance: [Float]
     /// The documents each member may be reconstructed from, most relevant first.
     var candidates: [[Int]] = []

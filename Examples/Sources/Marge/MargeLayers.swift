@@ -46,7 +46,7 @@ final class MargeLayer: Module {
 final class MargeDecoderLayer: Module {
     @ModuleInfo(key: "own") var own: MargeLayer
     @ModuleInfo(key: "evidence") var reading: MargeStep<MultiHeadAttention>
-    /// What relevance is multiplied by: β of the paper, of this layer.
+    /// The factor of relevance in this layer: β of the paper.
     @ParameterInfo(key: "relevance_scale") var scale: Parameter
 
     init(_ config: MargeConfiguration) {

@@ -17,7 +17,7 @@ struct MargeConfiguration: Sendable {
     /// Layers above them, which also read the evidence.
     var decoderLayers = 2
     var decoderFeedForward = 512
-    /// What relevance is multiplied by before training.
+    /// The factor of relevance before training.
     var relevanceScale: Float = 10
     /// The longest document, the token before it included.
     var maxTokens = 128

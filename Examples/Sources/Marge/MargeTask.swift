@@ -24,7 +24,7 @@ extension Reconstruction {
 }
 
 /// Trains a MARGE model: reconstructs the documents of batches that the model itself puts together,
-/// and makes the batches anew every so many steps.
+/// and forms the batches again every so many steps.
 ///
 /// An example is the place of a batch in the present list.
 final class MargeTask: TrainingTask {
@@ -39,8 +39,8 @@ final class MargeTask: TrainingTask {
     var measure: () throws -> [String: Double] = { [:] }
 
     /// - Parameters:
-    ///   - rebuildSteps: optimizer steps between two rebuilds.
-    ///   - newDocuments: what the batches are made of from a step on.
+    ///   - rebuildSteps: Optimizer steps between two rebuilds.
+    ///   - newDocuments: Makes the documents that batches are formed of from a step on.
     init(
         _ marge: MargeModel, batcher: MargeBatcher, rebuildSteps: Int, seed: UInt64,
         newDocuments: @escaping (_ step: Int, inout SeededGenerator) -> [MargeDocument]
@@ -81,10 +81,13 @@ final class MargeTask: TrainingTask {
     }
 
     func evaluate() async throws -> [String: Double] { try measure() }
+
+    /// The share of held-out documents whose sibling is the nearest.
+    var metricForBestModel: String? { "sibling_held_out" }
 }
 
 extension MargeModel {
-    /// How evidence is used: as it is meant, or less, to see what it is good for.
+    /// The use of evidence: with its weights, with equal weights, or none, to measure what it adds.
     enum Reading: Sendable {
         case weighted, unweighted, nothing
     }
@@ -116,7 +119,7 @@ extension MargeModel {
 
     /// The vectors of any number of documents, without a tape.
     func vectors(ofAll documents: [[Int32]]) -> Tensor {
-        ForwardContext.$current.withValue(.inference) {
+        withInference {
             .concatenated(
                 stride(from: 0, to: documents.count, by: 64).map { first in
                     vectors(of: Array(documents[first..<min(first + 64, documents.count)]))

@@ -1,6 +1,6 @@
 import RAGKit
 
-/// Teaches a reader made from nothing to copy hidden words from a passage that holds them.
+/// Teaches a reader with random weights to copy hidden words from a passage that holds them.
 ///
 /// A span of a sentence is exchanged for random words, in the sentence and in the passage it was
 /// taken from, so that nothing but reading can fill it in. Passages grow from the sentence alone to
@@ -14,9 +14,9 @@ public final class CopyingTask: TrainingTask {
     private let steps: Int
 
     /// - Parameters:
-    ///   - words: what is put in place of the spans; at least one.
-    ///   - finders: of the spans; where they find none, a random word is taken.
-    ///   - steps: of the whole training; two fifths of them read a sentence alone.
+    ///   - words: The words that take the place of spans; at least one.
+    ///   - finders: Find the spans; where they find none, a random word is taken.
+    ///   - steps: The number of steps of the whole training; two fifths of them read a sentence alone.
     public init(
         _ reader: RealmReader, input: RealmInput, words: [String], finders: [any SpanFinder],
         steps: Int

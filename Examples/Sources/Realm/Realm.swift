@@ -9,7 +9,7 @@ struct Realm: AsyncParsableCommand {
         commandName: "realm",
         abstract: "Pre-trains REALM on hidden words, then answers questions with spans.",
         discussion: """
-            Makes a model from nothing and trains it in four stages: the embedders find the passage
+            Makes a model from scratch and trains it in four stages: the embedders find the passage
             a sentence was taken from; the reader learns to copy; both together fill in names and
             numbers from passages they find, never the one the text is from; and last, questions
             are answered with a span of a passage.

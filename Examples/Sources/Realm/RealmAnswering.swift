@@ -20,9 +20,9 @@ public final class RealmAnswering: TrainingTask {
     public let input: RealmInput
     public let retriever: any Retriever
     public var scorer: RelevanceScorer
-    /// How many passages the retriever's loss compares.
+    /// The number of passages that the retriever's loss compares.
     public var searcherBeam = 50
-    /// How many passages are read.
+    /// The number of passages that are read.
     public var readerBeam = 5
     /// The ids of passages that were looked at.
     private var bodies: [PassageID: [Int32]] = [:]
@@ -43,7 +43,7 @@ public final class RealmAnswering: TrainingTask {
     public func prepare(_ batch: [RagExample]) async throws -> Prepared {
         let questions = batch.map { input.tokenizer.ids(of: $0.question) }
         let vectors = realm.questions(TokenBatch(questions.map(input.alone)))
-        let queries = RetrievalQuery.batch(batch.map(\.question), vectors: vectors)
+        let queries = RetrievalQueries(texts: batch.map(\.question), vectors: vectors)
         return Prepared(
             questions: questions,
             answers: batch.map { $0.answers.map { input.tokenizer.ids(of: $0) } },
@@ -83,9 +83,9 @@ public final class RealmAnswering: TrainingTask {
         }
     }
 
-    /// Which candidates hold an answer.
+    /// The candidates that hold an answer.
     public func holdingAnswer(_ prepared: Prepared, _ question: Int) -> [Int32] {
-        (0..<prepared.candidates.documents).filter { document in
+        (0..<prepared.candidates.documentsPerQuery).filter { document in
             let ids = body(of: prepared.candidates[question, document].passage)
             return prepared.answers[question].contains { !occurrences(of: $0, in: ids).isEmpty }
         }.map { Int32($0) }
@@ -103,7 +103,7 @@ public final class RealmAnswering: TrainingTask {
         _ prepared: Prepared, _ relevance: Tensor
     ) -> (logits: Tensor, spans: Spans, inputs: TokenBatch) {
         let candidates = prepared.candidates
-        let read = min(readerBeam, candidates.documents)
+        let read = min(readerBeam, candidates.documentsPerQuery)
         var inputs = (ids: [[Int32]](), types: [[Int32]](), row: 0)
         var spans = Spans()
         var passages: [Int32] = []
@@ -120,7 +120,7 @@ public final class RealmAnswering: TrainingTask {
                     }
                 }
                 places.append((inputs.ids.count, inputs.row, joint.passage, right))
-                passages.append(Int32(question * candidates.documents + document))
+                passages.append(Int32(question * candidates.documentsPerQuery + document))
                 inputs.ids.append(joint.ids)
                 inputs.types.append(joint.types)
                 inputs.row += joint.ids.count
@@ -133,7 +133,7 @@ public final class RealmAnswering: TrainingTask {
     }
 }
 
-/// Where `part` begins in `whole`.
+/// The places where `part` begins in `whole`.
 func occurrences(of part: [Int32], in whole: [Int32]) -> [Int] {
     guard !part.isEmpty, part.count <= whole.count else { return [] }
     return (0...whole.count - part.count).filter { whole[$0..<$0 + part.count].elementsEqual(part) }

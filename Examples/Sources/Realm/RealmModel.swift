@@ -24,9 +24,9 @@ public final class RealmEmbedder: Module, TextEncoder {
         public var bert: BertConfiguration
         /// The length of the vectors.
         public var projection = 128
-        /// Whether vectors go through a layer norm, as in the released models.
+        /// True if vectors go through a layer norm, as in the released models.
         public var normalizes = true
-        /// A model made from nothing finds passages that share words only with the mean.
+        /// With random weights, only the mean finds passages that share words.
         public var pooling = Pooling.cls
 
         public init(bert: BertConfiguration) { self.bert = bert }
@@ -50,9 +50,9 @@ public final class RealmEmbedder: Module, TextEncoder {
             ? LayerNorm(configuration.projection, epsilon: bert.layerNormEps) : nil
     }
 
+    public var vocabularySize: Int { configuration.bert.vocabSize }
     public var dimension: Int { configuration.projection }
-    public var maxTokens: Int { configuration.bert.maxPositionEmbeddings }
-    public func hiddenStates(_ batch: TokenBatch) -> Tensor { bert(batch) }
+    public var maxTokens: Int? { configuration.bert.maxPositionEmbeddings }
 
     public func callAsFunction(_ batch: TokenBatch) -> Tensor {
         let projected = dense(bert(batch, pooling: configuration.pooling))
@@ -133,7 +133,7 @@ public final class RealmReader: Module {
     }
 }
 
-/// How text and passages become ids.
+/// Makes the ids of texts and passages.
 public struct RealmInput: Sendable {
     public let tokenizer: any Tokenizer
     let (cls, sep, mask): (Int32, Int32, Int32)
@@ -169,7 +169,7 @@ public struct RealmInput: Sendable {
     }
 }
 
-/// What cannot be done.
+/// Training that cannot be done.
 public enum RealmError: Error, CustomStringConvertible {
     case missingToken
     case nothingToHide

@@ -2,8 +2,8 @@ import RAGKit
 
 /// Pre-trains REALM: hides a span of a text, finds passages for what is left, and fills it in.
 ///
-/// The gradient reaches both embedders through the scores of the passages, which the live weights
-/// make anew; the index they are found in is refreshed while training goes on.
+/// The gradient reaches both embedders through the scores of the passages, which are computed again
+/// with the live weights; the index they are found in is refreshed during training.
 public final class RealmPretraining: TrainingTask {
     /// Texts with spans hidden, and the passages found for them.
     public struct Prepared {
@@ -53,9 +53,9 @@ public final class RealmPretraining: TrainingTask {
         _ texts: [MaskedText], policy: CandidatePolicy? = nil
     ) async throws -> Prepared {
         let vectors = realm.questions(TokenBatch(texts.map { input.alone($0.ids) }))
-        let queries = RetrievalQuery.batch(
-            texts.map { input.tokenizer.decode($0.ids) }, vectors: vectors,
-            excluding: texts.map { [$0.source.id] })
+        let queries = RetrievalQueries(
+            texts: texts.map { input.tokenizer.decode($0.ids) }, vectors: vectors,
+            excluded: texts.map { [$0.source.id] })
         return Prepared(
             texts: texts, vectors: vectors,
             candidates: try await (policy ?? self.policy).candidates(
@@ -73,7 +73,7 @@ public final class RealmPretraining: TrainingTask {
     public func priors(_ prepared: Prepared) -> Tensor {
         let candidates = prepared.candidates
         let passages = PassageEncoder(tokenizer: input.tokenizer)
-            .ids(of: candidates.different, for: realm.passages, foundBy: retriever)
+            .ids(of: candidates.uniquePassages, for: realm.passages, from: candidates.source)
         return candidates.scores(
             prepared.vectors, vectors: realm.passages(TokenBatch(passages)), by: scorer
         ).logSoftmax()
@@ -85,7 +85,7 @@ public final class RealmPretraining: TrainingTask {
             prepared.texts, prepared.candidates.map { $1.passage }, input)
     }
 
-    /// Where each text's hidden tokens begin, and at last their number.
+    /// The start of each text's hidden tokens, and at last their number.
     public func offsets(_ texts: [MaskedText]) -> [Int] {
         texts.reduce(into: [0]) { $0.append(($0.last ?? 0) + $1.hidden.labels.count) }
     }

@@ -144,8 +144,9 @@ struct Run {
             batchSize: 48)
     }
 
-    private func fit<Task: TrainingTask>(
-        _ task: Task, _ examples: [Task.Example], _ name: String, _ steps: Int, _ rate: Double,
+    private func fit<Objective: TrainingTask>(
+        _ task: Objective, _ examples: [Objective.Example], _ name: String, _ steps: Int,
+        _ rate: Double,
         batchSize: Int? = nil
     ) async throws {
         guard steps > 0 else { return }
@@ -155,19 +156,17 @@ struct Run {
         arguments.warmupSteps = min(40, steps / 10)
         arguments.trainBatchSize = batchSize ?? options.batchSize
         arguments.seed = options.seed
-        let trainer = try Trainer(task, examples: examples, arguments: arguments)
-        trainer.callbacks = [ProgressBar(name)]
-        _ = try await trainer.fit()
+        try await trainShowingProgress(task, on: examples, name, arguments)
     }
 
     // MARK: Measuring
 
-    /// How well hidden words are filled in.
+    /// The quality of filled-in words.
     struct Filling {
         /// Per hidden token, in nats: with the null document alone, and with what is found.
         var without = 0.0
         var with = 0.0
-        /// How often what was hidden stands in one of the top five passages, in percent.
+        /// The share of texts whose hidden words stand in one of the top five passages, in percent.
         var found = 0.0
         /// The mean probability of the null document, in percent.
         var null = 0.0
@@ -177,7 +176,7 @@ struct Run {
         var sums = Filling()
         var tokens = 0
         for batch in batches(texts, of: 20) {
-            try await ForwardContext.$current.withValue(.inference) {
+            try await withInference {
                 let prepared = try await task.prepare(
                     batch, policy: CandidatePolicy(count: 6, includesNullDocument: true))
                 let each = task.tokenLogProbabilities(prepared)
@@ -204,7 +203,7 @@ struct Run {
             found: 100 * sums.found / count, null: 100 * sums.null / count)
     }
 
-    /// What belongs to the null document, the last of each.
+    /// The values of the null document, the last of each row.
     private func lastColumn(_ values: Tensor) -> Tensor {
         values.elements(
             at: [Int32](repeating: Int32(values.dim(1) - 1), count: values.dim(0)))
@@ -216,7 +215,7 @@ struct Run {
     ) async throws -> (exactMatch: Double, found: Double) {
         var (right, found) = (0, 0)
         for batch in batches(examples, of: 20) {
-            try await ForwardContext.$current.withValue(.inference) {
+            try await withInference {
                 let prepared = try await task.prepare(batch)
                 for (index, answer) in task.answers(prepared).enumerated() {
                     right += AnswerMetrics.exactMatch(answer, batch[index].answers) ? 1 : 0

@@ -43,7 +43,7 @@ public struct GivenSpans: SpanFinder {
 
 /// A piece of text, and the passage it was taken from.
 public struct Chunk: Sendable {
-    /// What it is about: read, never hidden.
+    /// The subject of the text: read, never hidden.
     public var title: String
     public var text: String
     public var source: Passage
@@ -67,7 +67,7 @@ public struct Chunk: Sendable {
 public struct MaskedText: Sendable {
     /// The ids without special tokens around them, `[MASK]` in place of what is hidden.
     public let ids: [Int32]
-    /// What was hidden, and where it stands in a sequence that begins with `[CLS]`.
+    /// The hidden tokens, and their places in a sequence that begins with `[CLS]`.
     public let hidden: (positions: [Int], labels: [Int32])
     public let source: Passage
 

@@ -37,9 +37,9 @@ public struct Spans {
     public private(set) var last: [Int32] = []
     /// The joint sequence each span lies in.
     public private(set) var sequence: [Int32] = []
-    /// Which of the spans are answers, for each question.
+    /// The spans that are answers, for each question.
     public private(set) var answers: [[Int32]] = []
-    /// Where each question's spans begin, and at last their number.
+    /// The start of each question's spans, and at last their number.
     public private(set) var offsets = [0]
 
     public init() {}

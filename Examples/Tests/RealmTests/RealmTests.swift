@@ -270,7 +270,7 @@ import Testing
         for (old, new) in zip(before, realm.passages.namedParameters()) {
             #expect(old.elements == new.parameter.value.elements, "\(new.name) moved")
         }
-        let answers = try await ForwardContext.$current.withValue(.inference) {
+        let answers = try await withInference {
             task.answers(try await task.prepare(examples))
         }
         #expect(answers[0].hasSuffix("1868") && answers[1] == "fish", "\(answers)")

@@ -1,14 +1,17 @@
 import Synchronization
 
-/// What a forward pass needs to know besides its inputs: mode, random numbers, precision, tape.
+/// The settings of a forward pass besides its inputs: mode, random numbers, precision, tape.
 ///
-/// A scope, never a global: `ForwardContext.$current.withValue(…)` sets it for what runs inside and
-/// restores it also when that throws. The default is evaluation with a tape.
+/// A scope, never a global: `withTraining`, `withInference`, `withPrecision` and
+/// `withForwardContext` set it for what runs inside and restore it also when that throws. The
+/// default is evaluation with a tape.
 public struct ForwardContext: Sendable {
-    /// The context of the running task.
-    @TaskLocal public static var current = ForwardContext()
+    @TaskLocal static var scoped = ForwardContext()
 
-    /// Whether dropout is active.
+    /// The context of the running task.
+    public static var current: ForwardContext { scoped }
+
+    /// True if dropout is active.
     public var isTraining: Bool
     /// The run's seed, from which all dropout follows.
     public var seed: UInt64
@@ -16,15 +19,15 @@ public struct ForwardContext: Sendable {
     public var step: Int
     /// The part of the step's batch, counted from 0.
     public var microBatch: Int
-    /// Whether operators remember how to take gradients.
+    /// True if operators are recorded, so that gradients can be taken.
     public var recordsTape: Bool
     /// The number format of products with weights.
     public var precision: Precision
-    /// Whether `Module.checkpointed` keeps only the inputs of its part and computes the rest again.
+    /// True if `Module.checkpointed` keeps only the inputs of its part and computes the rest again.
     public var checkpointsActivations: Bool
-    /// Where the work is counted, if anywhere.
+    /// The profile that counts the work, if any.
     public var profile: Profile?
-    /// How many times each random stream was asked in this pass.
+    /// The number of times that each random stream was asked in this pass.
     private var calls = CallCounter()
 
     public init(
@@ -50,8 +53,8 @@ public struct ForwardContext: Sendable {
         return copy
     }
 
-    /// Evaluation without a tape, with precision and profile of the present context: what encoding,
-    /// searching and generating run in.
+    /// Evaluation without a tape, with precision and profile of the present context, as encoding,
+    /// searching and generating use it.
     public static var inference: ForwardContext {
         ForwardContext(
             recordsTape: false, precision: current.precision, profile: current.profile)
@@ -67,24 +70,6 @@ public struct ForwardContext: Sendable {
             SeededGenerator.mixed($0 &+ 0x9E37_79B9_7F4A_7C15 &+ $1)
         }
     }
-}
-
-/// Runs `body` with products with weights in `precision`; the rest of the context stays.
-public func withPrecision<Result>(
-    _ precision: Precision, _ body: () throws -> Result
-) rethrows -> Result {
-    var context = ForwardContext.current
-    context.precision = precision
-    return try ForwardContext.$current.withValue(context, operation: body)
-}
-
-/// As the other `withPrecision`, for work that waits.
-public func withPrecision<Result>(
-    _ precision: Precision, _ body: () async throws -> Result
-) async rethrows -> Result {
-    var context = ForwardContext.current
-    context.precision = precision
-    return try await ForwardContext.$current.withValue(context, operation: body)
 }
 
 /// Counts calls by path.

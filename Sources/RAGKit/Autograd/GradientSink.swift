@@ -1,6 +1,6 @@
 import RAGKitBLAS
 
-/// Where a pullback puts the gradients of its inputs; the engine alone adds them up.
+/// The place for the gradients that a pullback computes of its inputs; the engine alone adds them up.
 final class GradientSink {
     private let inputs: [Node?]
     private let engine: GradientEngine
@@ -10,7 +10,7 @@ final class GradientSink {
         self.engine = engine
     }
 
-    /// Whether anyone wants the gradient of input `index`; a pullback may skip the others.
+    /// True if input `index` needs a gradient; a pullback may skip the others.
     func needs(_ index: Int) -> Bool { inputs[index] != nil }
 
     /// Adds `gradient` to that of input `index`; it may have been broadcast from the input's shape.

@@ -72,5 +72,5 @@ extension Tensor {
 public func withoutGradients<Result>(_ body: () throws -> Result) rethrows -> Result {
     var context = ForwardContext.current
     context.recordsTape = false
-    return try ForwardContext.$current.withValue(context, operation: body)
+    return try ForwardContext.$scoped.withValue(context, operation: body)
 }

@@ -1,4 +1,4 @@
-import Foundation
+public import Foundation
 
 /// The tensors of a checkpoint by name, read when asked for.
 ///
@@ -8,7 +8,7 @@ public struct ModelWeights: Sendable {
     private let entries: [String: StoredTensor]
     /// The names in the order of the file.
     public let names: [String]
-    /// Where they come from, for messages.
+    /// The file or folder they come from, for messages.
     public let source: String
 
     /// The weights of one file: safetensors, or PyTorch's when it ends in `.bin`, `.pt` or `.pth`.
@@ -39,13 +39,14 @@ public struct ModelWeights: Sendable {
     public func shape(_ name: String) -> [Int]? { entries[name]?.shape }
 
     /// The type of a tensor's elements in the file; `nil` if there is none of this name.
-    public func dtype(_ name: String) -> SafetensorsDType? { entries[name]?.dtype }
+    func dtype(_ name: String) -> SafetensorsDType? { entries[name]?.dtype }
 
-    /// The types other than Float32 that floating-point tensors have in the file: they are converted
-    /// when read.
-    public var convertedTypes: [SafetensorsDType] {
+    /// The types other than Float32 that floating-point tensors have in the file, such as `bfloat16`:
+    /// they are converted when read.
+    public var convertedTypes: [String] {
         let found = Set(entries.values.map(\.dtype))
-        return [.float64, .float16, .bfloat16].filter(found.contains)
+        return [SafetensorsDType.float64, .float16, .bfloat16].filter(found.contains)
+            .map { "\($0)" }
     }
 
     /// A tensor in Float32; Float32 data is used in place, without a copy.

@@ -1,4 +1,4 @@
-/// What the unpickler can hold: the parts of a dictionary of tensors and nothing else.
+/// A value that the unpickler can hold: the parts of a dictionary of tensors and nothing else.
 ///
 /// Texts and containers are referred to by number, so that neither deep nor circular nesting costs
 /// anything when they are released, and a value is small.
@@ -115,7 +115,7 @@ struct PickleObjects {
 }
 
 extension PickleObjects.TensorView {
-    /// What is wrong with a view of a storage of `count` elements; nil if all of it lies inside.
+    /// The fault of a view of a storage of `count` elements; nil if all of it lies inside.
     ///
     /// A view of more elements than the storage has (rows repeated by a stride of 0) is refused too:
     /// copied, it could be of any size.
@@ -140,7 +140,7 @@ extension PickleObjects.TensorView {
         return last < count ? nil : "reaches element \(last) of a storage of \(count)"
     }
 
-    /// Whether the elements follow each other in row-major order.
+    /// True if the elements follow each other in row-major order.
     var isContiguous: Bool {
         var expected = 1
         for (dimension, stride) in zip(shape, strides).reversed() where dimension != 1 {

@@ -1,48 +1,5 @@
 import Foundation
 
-/// The element types of the safetensors format that RAGKit reads and writes.
-public enum SafetensorsDType: String, Sendable, CaseIterable {
-    case float64 = "F64"
-    case float32 = "F32"
-    case float16 = "F16"
-    case bfloat16 = "BF16"
-    case int64 = "I64"
-    case int32 = "I32"
-    case int16 = "I16"
-    case int8 = "I8"
-    case uint8 = "U8"
-    case bool = "BOOL"
-
-    /// Bytes per element.
-    public var byteCount: Int {
-        switch self {
-        case .float64, .int64: 8
-        case .float32, .int32: 4
-        case .float16, .bfloat16, .int16: 2
-        case .int8, .uint8, .bool: 1
-        }
-    }
-
-    /// The bytes of a tensor of this type, or nil if a dimension is negative or the product
-    /// overflows.
-    func byteCount(shape: some Sequence<Int>) -> Int? {
-        // A zero must not hide an overflow of the other dimensions from readers in other languages.
-        var count = byteCount
-        var isEmpty = false
-        for dimension in shape {
-            guard dimension >= 0 else { return nil }
-            if dimension == 0 {
-                isEmpty = true
-                continue
-            }
-            let (product, overflow) = count.multipliedReportingOverflow(by: dimension)
-            if overflow { return nil }
-            count = product
-        }
-        return isEmpty ? 0 : count
-    }
-}
-
 /// A safetensors file, mapped into memory and checked before a byte of a tensor is touched.
 ///
 /// The reader is strict: header of at most 100,000,000 bytes that begins with `{`, each name and key
@@ -51,7 +8,7 @@ public enum SafetensorsDType: String, Sendable, CaseIterable {
 /// (NaN is a value). Opening costs time in proportion to the header only.
 ///
 /// Source: the format's description, https://github.com/huggingface/safetensors#format.
-public struct SafetensorsFile: Sendable {
+struct SafetensorsFile: Sendable {
     /// One tensor of a file.
     ///
     /// `bytes` is valid as long as ``file`` lives: keep the entry, or its file, while you use them.
@@ -59,18 +16,18 @@ public struct SafetensorsFile: Sendable {
     /// tensor at an odd address.
     ///
     /// `@unchecked Sendable`: the bytes are never written, and `file` keeps them in place.
-    public struct Entry: @unchecked Sendable {
-        public let name: String
-        public let dtype: SafetensorsDType
+    struct Entry: @unchecked Sendable {
+        let name: String
+        let dtype: SafetensorsDType
         /// The sizes along each axis; empty for a single number.
-        public let shape: [Int]
+        let shape: [Int]
         /// The elements in row-major order.
-        public let bytes: UnsafeRawBufferPointer
+        let bytes: UnsafeRawBufferPointer
         /// The file that holds the bytes.
-        public let file: MappedFile
+        let file: MappedFile
 
         /// The number of elements.
-        public var count: Int { bytes.count / dtype.byteCount }
+        var count: Int { bytes.count / dtype.byteCount }
 
         /// Reads element `index` as a number of `type`, whatever its alignment.
         ///
@@ -84,14 +41,14 @@ public struct SafetensorsFile: Sendable {
     }
 
     /// The longest header the format allows, in bytes.
-    public static let maximumHeaderSize = 100_000_000
+    static let maximumHeaderSize = 100_000_000
 
     /// The names of the tensors in the order of their data in the file.
-    public var names: [String] { header.records.map(\.name) }
+    var names: [String] { header.records.map(\.name) }
     /// The texts that the header carries beside the tensors, for instance `format: pt`.
-    public var metadata: [String: String] { header.metadata }
+    var metadata: [String: String] { header.metadata }
     /// The mapped file.
-    public let file: MappedFile
+    let file: MappedFile
     private let header: SafetensorsHeader
 
     /// Opens a file and checks its header.
@@ -100,7 +57,7 @@ public struct SafetensorsFile: Sendable {
     ///   ``CheckpointError/malformed(file:offset:reason:)`` naming byte and tensor,
     ///   ``CheckpointError/wrongType(file:tensor:expected:found:)`` for an element type that is not
     ///   in ``SafetensorsDType``, or ``FileError``.
-    public init(contentsOf url: URL, access: MappedFile.Access = .mapped) throws {
+    init(contentsOf url: URL, access: MappedFile.Access = .mapped) throws {
         try self.init(.ofWeights(url, access: access))
     }
 
@@ -110,7 +67,7 @@ public struct SafetensorsFile: Sendable {
     }
 
     /// The tensor of this name, or nil if there is none.
-    public func entry(named name: String) -> Entry? {
+    func entry(named name: String) -> Entry? {
         header.index[name].map { entry(at: $0) }
     }
 
@@ -118,7 +75,7 @@ public struct SafetensorsFile: Sendable {
     ///
     /// - Throws: ``CheckpointError/missingTensor(file:name:)``, or
     ///   ``CheckpointError/wrongType(file:tensor:expected:found:)`` if its elements are not `dtype`.
-    public func entry(named name: String, dtype: SafetensorsDType) throws -> Entry {
+    func entry(named name: String, dtype: SafetensorsDType) throws -> Entry {
         guard let entry = entry(named: name) else {
             throw CheckpointError.missingTensor(file: file.path, name: name)
         }
@@ -131,7 +88,7 @@ public struct SafetensorsFile: Sendable {
     }
 
     /// All tensors in the order of their data.
-    public var entries: [Entry] { header.records.indices.map { entry(at: $0) } }
+    var entries: [Entry] { header.records.indices.map { entry(at: $0) } }
 
     private func entry(at index: Int) -> Entry {
         let record = header.records[index]

@@ -5,10 +5,10 @@ struct SafetensorsHeader: Sendable {
         var dtype: SafetensorsDType
         /// The place of the shape in ``SafetensorsHeader/dimensions``.
         var shape: Range<Int>
-        /// Where the tensor begins and ends, in bytes from ``SafetensorsHeader/dataOffset``.
+        /// The beginning and end of the tensor, in bytes from ``SafetensorsHeader/dataOffset``.
         var begin: Int
         var end: Int
-        /// Where the header speaks of it, in bytes from the start of the file, for messages.
+        /// The place where the header speaks of it, in bytes from the start of the file, for messages.
         var offset: Int
     }
 
@@ -133,7 +133,7 @@ struct SafetensorsHeader: Sendable {
                     isRepeated = range != nil
                     range = try SafetensorsHeader.pair(&scanner)
                 default:
-                    // It could change what the bytes mean, so it must not be passed over.
+                    // It could change what the bytes mean, so it must not be skipped.
                     throw scanner.failure("unknown key '\(key)'", at: offset)
                 }
                 if isRepeated { throw scanner.failure("'\(key)' is there twice", at: offset) }

@@ -9,9 +9,9 @@ import Foundation
 /// }
 /// try writer.write(to: folder.appendingPathComponent("model.safetensors"))
 /// ```
-public struct SafetensorsWriter {
+struct SafetensorsWriter {
     /// Hands over the bytes of a tensor by one or several calls of `emit`.
-    public typealias ByteProvider =
+    typealias ByteProvider =
         (_ emit: (UnsafeRawBufferPointer) throws -> Void) throws -> Void
 
     private struct Item {
@@ -33,7 +33,7 @@ public struct SafetensorsWriter {
     ///   - alignment: The first data byte lies at a multiple of this, in bytes: the header is
     ///     filled up with spaces.
     /// - Precondition: `alignment` is a multiple of 8.
-    public init(metadata: [String: String] = [:], alignment: Int = 8) {
+    init(metadata: [String: String] = [:], alignment: Int = 8) {
         precondition(alignment > 0 && alignment % 8 == 0, "alignment \(alignment) is not 8·n")
         self.metadata = metadata
         self.alignment = alignment
@@ -47,7 +47,7 @@ public struct SafetensorsWriter {
     ///     little-endian, exactly as many bytes as the shape has.
     /// - Throws: ``CheckpointError/invalidTensor(name:reason:)`` for a name used before or a shape
     ///   that is negative or too large.
-    public mutating func add(
+    mutating func add(
         _ name: String, dtype: SafetensorsDType, shape: [Int],
         bytes provider: @escaping ByteProvider
     ) throws {
@@ -71,7 +71,7 @@ public struct SafetensorsWriter {
     ///
     /// - Throws: As the other `add`, and ``CheckpointError/wrongByteCount(tensor:expected:found:)``
     ///   if the array does not fill the shape.
-    public mutating func add<Value: BitwiseCopyable>(
+    mutating func add<Value: BitwiseCopyable>(
         _ name: String, dtype: SafetensorsDType, shape: [Int], values: [Value]
     ) throws {
         let found = values.count * MemoryLayout<Value>.stride
@@ -87,11 +87,9 @@ public struct SafetensorsWriter {
     ///
     /// - Throws: ``CheckpointError/wrongByteCount(tensor:expected:found:)``, what a provider throws,
     ///   or ``FileError``.
-    public func write(to url: URL) throws {
-        let header = try headerBytes()
+    func write(to url: URL) throws {
         try AtomicFile.write(to: url) { sink in
-            try withUnsafeBytes(of: UInt64(header.count).littleEndian) { try sink.write($0) }
-            try sink.write(header)
+            try writeHeader { try sink.write($0) }
             for item in items {
                 let expected = item.end - item.begin
                 var found = 0
@@ -106,6 +104,13 @@ public struct SafetensorsWriter {
                 }
             }
         }
+    }
+
+    /// Hands over the beginning of the file, up to the first byte of the first tensor.
+    func writeHeader(_ emit: (UnsafeRawBufferPointer) throws -> Void) throws {
+        let header = try headerBytes()
+        try withUnsafeBytes(of: UInt64(header.count).littleEndian) { try emit($0) }
+        try header.withUnsafeBytes { try emit($0) }
     }
 
     private func headerBytes() throws -> [UInt8] {

@@ -8,7 +8,7 @@ struct StoredTensor: @unchecked Sendable {
     /// The distance in elements between neighbours along each axis; nil where the elements follow
     /// each other in row-major order.
     let strides: [Int]?
-    /// Where the first element lies in `storage`, in elements.
+    /// The place of the first element in `storage`, in elements.
     let offset: Int
     /// The elements it is a window of, little-endian, at any alignment.
     let storage: UnsafeRawBufferPointer
@@ -43,7 +43,7 @@ struct StoredTensor: @unchecked Sendable {
             storage: storage, file: file)
     }
 
-    /// Whether both are the same window of the same bytes, as tied weights are in a `.bin`.
+    /// True if both are the same window of the same bytes, as tied weights are in a `.bin`.
     func isSameWindow(as other: StoredTensor) -> Bool {
         storage.baseAddress == other.storage.baseAddress && offset == other.offset
             && dtype == other.dtype && shape == other.shape && strides == other.strides

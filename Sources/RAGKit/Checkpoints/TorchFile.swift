@@ -128,7 +128,7 @@ struct TorchFile {
 
 /// Tells what a file is that was expected to hold weights.
 enum ForeignFile {
-    /// What the file looks like and what to do; nil if it looks like nothing known.
+    /// A sentence about the kind of the file and what to do; nil if it looks like nothing known.
     static func sentence(for bytes: UnsafeRawBufferPointer) -> String? {
         if bytes.starts(with: "version https://git-lfs".utf8) {
             return "it looks like a Git LFS pointer, not the weights themselves: fetch them with "

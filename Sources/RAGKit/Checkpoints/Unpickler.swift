@@ -14,7 +14,7 @@ struct Unpickler {
 
     private let bytes: UnsafeRawBufferPointer
     private let file: String
-    /// Where `bytes` begins in the file, for messages.
+    /// The place where `bytes` begins in the file, for messages.
     private let base: Int
     private var position = 0
     private var start = 0

@@ -19,7 +19,7 @@ enum WeightFiles {
 
     /// Every tensor of the directory's weights, and the file that speaks for all of them.
     ///
-    /// What there is first of `model.safetensors`, its index of shards, `pytorch_model.bin` and its
+    /// The first that exists of `model.safetensors`, its index of shards, `pytorch_model.bin` and its
     /// index, is read; never anything else in its place.
     static func read(_ directory: URL) throws -> (source: URL, tensors: [StoredTensor]) {
         for name in [safetensors, pickle] {
@@ -44,7 +44,7 @@ enum WeightFiles {
             : try SafetensorsFile(contentsOf: url).entries.map { StoredTensor($0) }
     }
 
-    /// What to do with a directory that has none of the files.
+    /// Advice for a directory that has none of the files.
     private static func advice(_ directory: URL) -> String {
         let names = (try? DirectoryListing.names(in: directory.path)) ?? []
         let others = [

@@ -1,4 +1,4 @@
-/// Where an archive's table of contents lies, from the records at the end of the file.
+/// The place of an archive's table of contents, from the records at the end of the file.
 struct ZipDirectory {
     var range: Range<Int>
     var count: Int

@@ -1,4 +1,4 @@
-/// How well an answer's text fits what was expected.
+/// Measures of the fit of an answer's text to the expected ones.
 ///
 /// Source: the SQuAD v1.1 evaluation script (Rajpurkar et al. 2016, arXiv:1606.05250).
 public enum AnswerMetrics {
@@ -27,13 +27,13 @@ public enum AnswerMetrics {
         return words.split(whereSeparator: isSpace).map { String($0) }.joined(separator: " ")
     }
 
-    /// Whether the normalized prediction equals any normalized answer, scalar by scalar.
+    /// True if the normalized prediction equals any normalized answer, scalar by scalar.
     public static func exactMatch(_ prediction: String, _ answers: [String]) -> Bool {
         let found = normalized(prediction).utf8
         return answers.contains { normalized($0).utf8.elementsEqual(found) }
     }
 
-    /// Whether the words of any answer stand in the text as they are; an answer without words does not.
+    /// True if the words of any answer stand in the text as they are; an answer without words does not.
     public static func contains(_ text: String, anyOf answers: [String]) -> Bool {
         let words = " " + normalized(text) + " "
         return answers.contains { answer in
@@ -85,7 +85,7 @@ public enum AnswerMetrics {
         return result
     }
 
-    /// What Python's regular expressions take for part of a word: letters and numbers. (The
+    /// The characters that Python's regular expressions take for parts of a word: letters and numbers. (The
     /// underscore is gone with the punctuation.)
     private static func isWordPart(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.properties.generalCategory {
@@ -95,7 +95,7 @@ public enum AnswerMetrics {
         }
     }
 
-    /// What Python splits at: white space, and the four separators of ASCII.
+    /// The characters that Python splits at: white space, and the four separators of ASCII.
     private static func isSpace(_ scalar: Unicode.Scalar) -> Bool {
         scalar.properties.isWhitespace || ("\u{1C}"..."\u{1F}").contains(scalar)
     }

@@ -1,6 +1,6 @@
-import Foundation
+public import Foundation
 
-/// What the gold file of an evaluation holds, a line for each question.
+/// The contents of the gold file of an evaluation, a line for each question.
 public enum GoldFormat: String, Sendable {
     /// Question, tab, answers as a Python list: `who …<TAB>['Marie Curie', "Curie"]`.
     case qa

@@ -1,31 +1,31 @@
 import Foundation
 import RAGKitBLAS
 
-/// Follows several sequences of each group at once and keeps the best that end.
+/// Beam search: extends several sequences of each group at once and keeps the best that end.
 ///
-/// Candidates, scores, ends and ties are those of transformers 4.46.3 (`BeamSearchScorer`). The first
-/// step scores one row for each group, since all beams are still the same, and groups that are done
-/// leave the batch; neither changes a result.
+/// Candidates, scores, ends and ties are those of transformers 4.46.3 (`BeamSearchScorer`). Two
+/// things differ and change no result: the first step scores one row for each group, since all
+/// beams are still equal, and groups that are done leave the batch.
 struct BeamSearch {
     let plan: DecodingPlan
 
-    /// A group under way.
+    /// The state of one group's search.
     private struct Group {
         let number: Int
         var beams: [[Int32]]
         var scores: [Float]
         var kept: BeamHypotheses
         var isDone = false
-        /// How much of the beams was reported as settled.
+        /// The number of tokens that were reported as settled.
         var reported = 1
     }
 
-    /// The beams' scores at first: all but one are so low that only that one is continued.
+    /// The first score of all beams but one, so low that only that one is continued.
     private static let closed: Float = -1e9
 
     /// - Parameters:
-    ///   - groups: how many questions or contexts the scorer has rows for.
-    ///   - questions: for each group, its question's number, which processors are told.
+    ///   - groups: the number of questions or contexts that the scorer has rows for.
+    ///   - questions: the number of each group's question, which processors are given.
     /// - Returns: for each group its hypotheses, best first: `numReturnSequences` of them.
     func run(
         groups count: Int, questions: [Int], _ scorer: inout some TokenScorer,
@@ -76,8 +76,8 @@ struct BeamSearch {
         var score: Float
     }
 
-    /// The best continuations of each group, best first: enough that a group goes on even if each
-    /// of its beams could end.
+    /// The best continuations of each group, best first: enough to continue a group even if each of
+    /// its beams can end.
     private func candidates(
         _ groups: [Group], _ questions: [Int], length: Int, _ scorer: inout some TokenScorer
     ) throws -> [[Candidate]] {
@@ -89,7 +89,7 @@ struct BeamSearch {
             scores, after: groups.flatMap { $0.beams.prefix(rows) },
             of: groups.flatMap { repeatElement(questions[$0.number], count: rows) })
         let offsets = groups.flatMap(\.scores)
-        // In the first step all beams are the one row that there is.
+        // In the first step all beams share the group's only row.
         let rowStride = length == 1 ? 0 : vocabulary
         let count = min(max(2, 1 + plan.eos.count) * beams, beams * vocabulary)
         let found: [(place: Int32, score: Float)]
@@ -118,9 +118,9 @@ struct BeamSearch {
         }
     }
 
-    /// Keeps candidates that end, lets others become the group's beams.
+    /// Keeps candidates that end; the others become the group's beams.
     ///
-    /// - Parameter length: with the candidates' tokens.
+    /// - Parameter length: the length with the candidates' tokens.
     /// - Returns: the new beams, as candidates.
     private func advance(
         _ group: inout Group, _ candidates: [Candidate], length: Int
@@ -136,7 +136,8 @@ struct BeamSearch {
                     length: length - 1)
             }
         }
-        // Only a vocabulary of hardly more than end tokens leaves a beam without continuation.
+        // Only a vocabulary with hardly any other tokens than ends leaves a beam without
+        // continuation.
         while next.count < beams {
             next.append(Candidate(beam: 0, token: plan.eos[0], score: -.infinity))
         }
@@ -159,7 +160,7 @@ struct BeamSearch {
         return Array(kept.sorted.prefix(plan.settings.numReturnSequences))
     }
 
-    /// Tells what all open beams and kept hypotheses have in common.
+    /// Reports the tokens that all open beams and kept hypotheses begin with.
     private func report(
         _ group: inout Group, _ posterior: [Float]?, _ progress: ProgressHandler
     ) throws {
@@ -174,7 +175,7 @@ struct BeamSearch {
     }
 }
 
-/// The best sequences of a group that ended.
+/// The best ended sequences of a group.
 struct BeamHypotheses {
     private let beams: Int
     private let lengthPenalty: Double
@@ -190,7 +191,8 @@ struct BeamHypotheses {
         longest = plan.maxLength - 1
     }
 
-    /// - Parameter length: of tokens generated, the end token counted and the start token not.
+    /// - Parameter length: the number of tokens generated, with the end token and without the
+    ///   start.
     mutating func add(_ ids: [Int32], _ logProbability: Float, length: Int) {
         let score = attainable(logProbability, length)
         guard list.count < beams || score > worst else { return }
@@ -207,11 +209,11 @@ struct BeamHypotheses {
         worst = ascending.first.map { list[$0].score } ?? worst
     }
 
-    /// Whether no open sequence can come in any more.
+    /// True if no open sequence can enter the list any more.
     ///
     /// - Parameters:
     ///   - best: the best running sum of log-probabilities.
-    ///   - length: of tokens generated so far.
+    ///   - length: the number of tokens generated so far.
     func isDone(_ best: Float, length: Int) -> Bool {
         guard list.count >= beams else { return false }
         switch earlyStopping {
@@ -222,7 +224,7 @@ struct BeamHypotheses {
         }
     }
 
-    /// Best first; of equal ones the last that came.
+    /// The hypotheses, best first; of equal ones the last that was added.
     var sorted: [Hypothesis] { ascending.reversed().map { list[$0].hypothesis } }
 
     private var ascending: [Int] {

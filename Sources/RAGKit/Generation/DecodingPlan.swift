@@ -1,17 +1,18 @@
-/// Settings of generation made definite for one generator: lengths, ids and processors.
+/// The settings of generation for one generator, with its lengths, ids and processors filled in.
 struct DecodingPlan {
     let settings: GenerationConfiguration
-    /// What every sequence begins with.
+    /// The token that every sequence begins with.
     let start: Int32
     let eos: [Int32]
-    /// The longest sequence, the start token included.
+    /// The length of the longest sequence, the start token included.
     let maxLength: Int
-    /// In the reference's order.
+    /// The processors in the reference's order.
     let processors: [any LogitsProcessor]
 
     /// - Parameters:
     ///   - ids: the generator's own.
-    ///   - longest: the longest sequence the generator can make, start token included.
+    ///   - longest: the length of the longest sequence that the generator can write, start token
+    ///     included.
     /// - Throws: `GenerationError.invalidSetting`.
     init(_ settings: GenerationConfiguration, _ ids: GeneratorTokenIDs, longest: Int) throws {
         try settings.validate()
@@ -23,10 +24,11 @@ struct DecodingPlan {
         processors = Self.processors(settings, eos: eos, maxLength: maxLength)
     }
 
-    /// The plan for a generator: the last token of a sequence is never read, so that it may be one
-    /// longer than what the generator takes.
+    /// The plan for a generator. The last token of a sequence is never read, so a sequence may be
+    /// one token longer than the generator's inputs.
     ///
-    /// - Throws: `GenerationError.invalidSetting`, also for ids that the generator has no embedding for.
+    /// - Throws: `GenerationError.invalidSetting`, also for ids that the generator has no embedding
+    ///   for.
     init(_ settings: GenerationConfiguration, for generator: some Seq2SeqGenerator) throws {
         try self.init(settings, generator.tokenIDs, longest: generator.maxTokens + 1)
         let known = 0..<generator.vocabularySize
@@ -64,7 +66,7 @@ struct DecodingPlan {
         }
         list += settings.processors
         guard settings.doSample else { return list }
-        // Beams need a token besides the end to go on with.
+        // A beam needs a token besides the end to continue with.
         let minimum = settings.numBeams > 1 ? 1 + eos.count : 1
         if settings.temperature != 1 {
             list.append(Temperature(temperature: settings.temperature))
@@ -76,7 +78,7 @@ struct DecodingPlan {
 
     /// Decodes with as many beams as the settings ask for.
     ///
-    /// - Parameter questions: for each group of the scorer, its question's number.
+    /// - Parameter questions: the question's number for each group of the scorer.
     /// - Returns: for each group `numReturnSequences` hypotheses, best first.
     func search(
         _ questions: [Int], _ scorer: inout some TokenScorer, progress: ProgressHandler? = nil
@@ -102,26 +104,15 @@ struct DecodingPlan {
     }
 }
 
-/// A sequence that was decoded.
-public struct Hypothesis: Sendable, Equatable {
-    /// The generator's ids, with the start token and, if it ended, its end token.
-    public var tokenIDs: [Int32]
-    /// What it was ranked by: of a beam search, the log-probability divided by the length to the
-    /// power of `lengthPenalty`; of RAG-sequence, the log-probability given all documents.
-    public var score: Float
-    /// The sum of the tokens' log-probabilities as they were after the processors, in nats.
-    public var logProbability: Float
-}
-
-/// What is settled of a sequence while it is being decoded.
+/// The settled part of a sequence that is being decoded.
 struct DecodingProgress {
     /// The number of the question, or of the context where contexts are decoded alone.
     let group: Int
     /// The tokens that will not change any more, the start token included.
     let settled: [Int32]
-    /// Each document's share in the leading sequence so far, where there are documents.
+    /// Each document's share in the leading sequence so far; `nil` without documents.
     let posterior: [Float]?
 }
 
-/// Is told of progress; what it throws stops the search.
+/// A function that is told of progress; an error thrown by it stops the search.
 typealias ProgressHandler = (DecodingProgress) throws -> Void

@@ -1,8 +1,15 @@
+import Foundation
+
 extension GenerationConfiguration {
+    /// The place of a model's `generation_config.json`.
+    static func file(in directory: URL) -> URL {
+        directory.appendingPathComponent("generation_config.json")
+    }
+
     /// Reads a `generation_config.json`, or the same keys from a model's `config.json`.
     ///
-    /// - Throws: `JSONError`, `ConfigurationError` or `GenerationError` naming the key. Settings that
-    ///   would change what is written but are not supported are refused.
+    /// - Throws: `JSONError`, `ConfigurationError` or `GenerationError` naming the key. Settings
+    ///   that would change answers but are not supported are refused.
     public init(json: JSONValue) throws {
         let reader = ConfigurationReader(json: json, model: "generator")
         try Self.refuseUnsupported(json)
@@ -71,8 +78,7 @@ extension GenerationConfiguration {
         return numbers.map { Int32($0) }
     }
 
-    /// Keys of the reference that change what is written and that are not supported, with the values
-    /// that change nothing.
+    /// Keys of the reference that are not supported, each with the values that change no answer.
     private static let neutral: [(key: String, values: [JSONValue])] = [
         ("num_beam_groups", [1]), ("diversity_penalty", [0]), ("penalty_alpha", [0]),
         ("encoder_repetition_penalty", [1]), ("encoder_no_repeat_ngram_size", [0]),
@@ -150,92 +156,10 @@ extension GenerationConfiguration {
         if eosTokenIDs == nil { json["eos_token_id"] = .int(Int(ids.eos)) }
         return json
     }
-}
 
-extension GenerationConfiguration {
-    /// The settings a RAG checkpoint is decoded with, by the reference's rules.
-    ///
-    /// - RAG-token: those of `generation_config.json`; without that file, the keys of `config.json`,
-    ///   and for each that is missing or has its default value, the generator's own.
-    /// - RAG-sequence: the generator's own, from `generator` in `config.json`, but the numbers of
-    ///   beams and of returned sequences from `config.json` itself. `generation_config.json` is not
-    ///   read.
-    ///
-    /// - Parameters:
-    ///   - config: `config.json` of the checkpoint.
-    ///   - file: its `generation_config.json`, if there is one.
-    /// - Throws: as `init(json:)`.
-    public init(
-        ofCheckpoint config: JSONValue, file: JSONValue?, marginalization: Marginalization
-    ) throws {
-        let generator = Self.withClassDefaults(config["generator"] ?? [:])
-        switch (marginalization, file) {
-        case (.token, let file?):
-            try self.init(json: file)
-        case (.token, nil):
-            var json = generator
-            for (key, value) in config.objectValue ?? [:] where Self.isSet(key, value) {
-                json[key] = value
-            }
-            try self.init(json: json)
-        case (.sequence, _):
-            var json = generator
-            for key in ["num_beams", "num_return_sequences"] { json[key] = config[key] ?? 1 }
-            try self.init(json: json)
-        }
-    }
-
-    /// The `config.json` of a RAG-sequence checkpoint with these settings in it, where the reference
-    /// looks for them.
-    func written(intoSequenceConfiguration config: JSONValue) -> JSONValue {
-        var (config, generator) = (config, config["generator"] ?? [:])
-        for key in Self.defaults.keys where Self.ownIDs.contains(key) == false {
-            generator[key] = nil
-        }
-        for (key, value) in json.objectValue ?? [:] { generator[key] = value }
-        // Absent, the reference's BART class would force 2.
-        if forcedEosTokenID == nil { generator["forced_eos_token_id"] = .null }
-        config["generator"] = generator
-        config["num_beams"] = .int(numBeams)
-        config["num_return_sequences"] = .int(numReturnSequences)
-        return config
-    }
-
-    /// Keys of ids that are the generator's as well.
-    private static let ownIDs = ["eos_token_id", "decoder_start_token_id"]
-
-    /// Leaves out ids that are the generator's own.
+    /// Removes ids that equal the generator's own.
     mutating func omitIDs(of ids: GeneratorTokenIDs) {
         if decoderStartTokenID == ids.decoderStart { decoderStartTokenID = nil }
         if eosTokenIDs == [ids.eos] { eosTokenIDs = nil }
     }
-
-    /// What a configuration class of the reference assumes where a file says nothing.
-    private static func withClassDefaults(_ generator: JSONValue) -> JSONValue {
-        var json = generator
-        guard json["model_type"]?.stringValue == "bart" else { return json }
-        if json["forced_eos_token_id"] == nil { json["forced_eos_token_id"] = 2 }
-        let isOld = json["force_bos_token_to_be_generated"] == .bool(true)
-        if isOld, json["forced_bos_token_id"] ?? .null == .null {
-            json["forced_bos_token_id"] = json["bos_token_id"] ?? 0
-        }
-        return json
-    }
-
-    /// Whether a key is a setting of generation with a value of its own.
-    private static func isSet(_ key: String, _ value: JSONValue) -> Bool {
-        guard value != .null, let usual = defaults[key] else { return false }
-        return value != usual
-            && (value.doubleValue == nil || value.doubleValue != usual.doubleValue)
-    }
-
-    /// The reference's defaults, as they stand in its files.
-    private static let defaults: [String: JSONValue] = [
-        "max_length": 20, "max_new_tokens": .null, "min_length": 0, "min_new_tokens": .null,
-        "num_beams": 1, "num_return_sequences": 1, "no_repeat_ngram_size": 0,
-        "length_penalty": 1, "repetition_penalty": 1, "temperature": 1, "top_p": 1, "top_k": 50,
-        "do_sample": false, "early_stopping": false, "bad_words_ids": .null,
-        "forced_bos_token_id": .null, "forced_eos_token_id": .null,
-        "decoder_start_token_id": .null, "eos_token_id": .null,
-    ]
 }

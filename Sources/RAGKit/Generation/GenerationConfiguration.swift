@@ -1,41 +1,41 @@
-/// How answers are decoded.
+/// The settings by which answers are decoded.
 ///
 /// Names and defaults are those of transformers' `generation_config.json`.
 public struct GenerationConfiguration: Sendable, Equatable {
-    /// The longest sequence, the start token included.
+    /// The length of the longest sequence, the start token included.
     public var maxLength = 20
-    /// The most tokens after the start token; replaces `maxLength`.
+    /// The greatest number of tokens after the start token; replaces `maxLength`.
     public var maxNewTokens: Int?
-    /// The shortest sequence before the end token may come, the start token included.
+    /// The length from which on the end token is allowed, the start token included.
     public var minLength = 0
-    /// The fewest tokens after the start token before the end token may come.
+    /// The number of tokens after the start token from which on the end token is allowed.
     public var minNewTokens: Int?
 
-    /// How many sequences are followed at once; 1 takes the best token at each place.
+    /// The number of sequences that are extended at once; 1 takes the best token at each place.
     public var numBeams = 1
-    /// A hypothesis's score is its log-probability divided by its length to this power: above 0
-    /// favours long answers, below 0 short ones.
+    /// The power of a hypothesis's length that its log-probability is divided by. Above 0 favours
+    /// long answers, below 0 short ones.
     public var lengthPenalty: Float = 1
-    /// When a beam search ends.
+    /// The rule by which a beam search ends.
     public var earlyStopping = EarlyStopping.heuristic
-    /// How many sequences are returned for a question, best first.
+    /// The number of sequences that are returned for a question, best first.
     public var numReturnSequences = 1
 
-    /// Whether tokens are drawn at random and not the most probable ones taken.
+    /// True if tokens are drawn at random; otherwise the most probable ones are taken.
     public var doSample = false
-    /// Divides the scores before tokens are drawn: below 1 sharpens, above 1 flattens.
+    /// The divisor of scores before tokens are drawn: below 1 sharpens, above 1 flattens.
     public var temperature: Float = 1
-    /// Tokens are drawn among so many of the most probable ones; `nil` for all.
+    /// The number of most probable tokens that are drawn from; `nil` for all.
     public var topK: Int? = 50
-    /// Tokens are drawn among the fewest whose probabilities add up to this.
+    /// The probability mass that is drawn from: the fewest tokens whose probabilities add up to it.
     public var topP: Float = 1
-    /// Which random numbers are drawn: the same seed gives the same answers.
+    /// The seed of the random numbers: the same seed gives the same answers.
     public var seed: UInt64 = 0
 
-    /// Divides positive and multiplies negative scores of tokens that were written before; 1 changes
-    /// nothing.
+    /// The number that divides positive and multiplies negative scores of tokens already written; 1
+    /// changes nothing.
     public var repetitionPenalty: Float = 1
-    /// No run of so many tokens is written twice; 0 allows all.
+    /// The length of runs of tokens that are not written twice; 0 allows all.
     public var noRepeatNgramSize = 0
     /// Runs of tokens that are never written.
     public var badWordsIDs: [[Int32]] = []
@@ -46,20 +46,21 @@ public struct GenerationConfiguration: Sendable, Equatable {
 
     /// The start token; the generator's own by default.
     public var decoderStartTokenID: Int32?
-    /// What ends a sequence; the generator's own end token by default.
+    /// The tokens that end a sequence; the generator's own end token by default.
     public var eosTokenIDs: [Int32]?
 
     private var hooks = Hooks()
 
     public init() {}
 
-    /// When a beam search has found enough.
+    /// The rule by which a beam search has found enough sequences.
     public enum EarlyStopping: Sendable, Equatable {
-        /// When the best open sequence, scored at its present length, cannot beat the worst kept one.
+        /// Ends when the best open sequence, scored at its present length, cannot beat the worst
+        /// kept.
         case heuristic
-        /// When as many sequences as beams have ended.
+        /// Ends when as many sequences as beams have ended.
         case whenEnough
-        /// When no open sequence can beat the worst kept one at any length.
+        /// Ends when no open sequence can beat the worst kept one at any length.
         case never
     }
 
@@ -67,50 +68,32 @@ public struct GenerationConfiguration: Sendable, Equatable {
     /// token included. An empty list stops generation with an error.
     public typealias AllowedTokens = @Sendable (_ question: Int, _ ids: [Int32]) throws -> [Int32]
 
-    /// Restricts what may be written; `nil` allows all.
+    /// Restricts the tokens that may be written; `nil` allows all.
     public var prefixAllowedTokens: AllowedTokens? {
         get { hooks.prefixAllowedTokens }
         set { hooks.prefixAllowedTokens = newValue }
     }
 
-    /// Processors of your own, after the built-in ones.
+    /// Further processors, applied after the built-in ones.
     public var processors: [any LogitsProcessor] {
         get { hooks.processors }
         set { hooks.processors = newValue }
     }
 
-    /// What cannot be compared, written to a file, or read from one.
+    /// Functions, which cannot be compared, written to a file, or read from one.
     private struct Hooks: Sendable, Equatable {
         var prefixAllowedTokens: AllowedTokens?
         var processors: [any LogitsProcessor] = []
 
-        /// Functions cannot be compared, so only their absence is equal.
+        /// True if neither side has any function, since functions cannot be compared.
         static func == (first: Hooks, second: Hooks) -> Bool {
             [first, second].allSatisfy { $0.prefixAllowedTokens == nil && $0.processors.isEmpty }
         }
     }
 }
 
-/// Settings of generation that cannot be followed.
-public enum GenerationError: Error, Equatable, CustomStringConvertible {
-    /// A setting is out of range, or does not go with another.
-    case invalidSetting(name: String, value: String, expected: String)
-    /// `prefixAllowedTokens` allowed nothing, or a token that the vocabulary does not have.
-    case noAllowedToken(question: Int, after: [Int32])
-
-    public var description: String {
-        switch self {
-        case .invalidSetting(let name, let value, let expected):
-            "generation: \(name) is \(value), expected \(expected)"
-        case .noAllowedToken(let question, let after):
-            "generation: prefixAllowedTokens returned no token of the vocabulary for question "
-                + "\(question) after \(after): return the end token where nothing else may follow"
-        }
-    }
-}
-
 extension GenerationConfiguration {
-    /// Stops at settings that make no sense.
+    /// Checks each setting's range.
     ///
     /// - Throws: `GenerationError.invalidSetting` naming the setting.
     public func validate() throws {

@@ -3,11 +3,11 @@ import RAGKitBLAS
 
 /// Decodes rows one token at a time: the most probable one, or one drawn at random.
 ///
-/// Rows that have ended leave the batch when all of their group have.
+/// Rows that have ended leave the batch once all rows of their group have ended.
 struct GreedySearch {
     let plan: DecodingPlan
 
-    /// A sequence under way.
+    /// A sequence that is being decoded.
     private struct Row {
         let group: Int
         /// Its number within the group.
@@ -18,8 +18,8 @@ struct GreedySearch {
     }
 
     /// - Parameters:
-    ///   - groups: how many questions or contexts the scorer has rows for.
-    ///   - questions: for each group, its question's number, which processors are told.
+    ///   - groups: the number of questions or contexts that the scorer has rows for.
+    ///   - questions: the number of each group's question, which processors are given.
     /// - Returns: for each group `numReturnSequences` hypotheses, the most probable first.
     func run(
         groups count: Int, questions: [Int], _ scorer: inout some TokenScorer,
@@ -29,7 +29,7 @@ struct GreedySearch {
         var rows = (0..<count).flatMap { group in
             (0..<perGroup).map { Row(group: group, number: $0, ids: [plan.start]) }
         }
-        // What the scorer's rows are, a group's together.
+        // The row behind each of the scorer's rows, a group's together.
         var active = Array(rows.indices)
         if perGroup > 1 {
             scorer.choose(

@@ -1,24 +1,26 @@
-/// Changes the scores of the next token, given what was decoded so far.
+/// A rule that changes the scores of the next token, given the tokens decoded so far.
 public protocol LogitsProcessor: Sendable {
+    /// Changes one row's scores.
+    ///
     /// - Parameters:
     ///   - scores: one for each entry of the vocabulary; -∞ forbids a token. In beam search and in
     ///     RAG-token decoding they are log-probabilities, else logits, as in the reference.
     ///   - sequence: the row's tokens so far, the start token included.
     ///   - question: the number of the row's question in the batch.
-    /// - Throws: what stops the generation.
+    /// - Throws: any error; it stops the generation.
     func process(
         _ scores: UnsafeMutableBufferPointer<Float>, after sequence: [Int32], question: Int
     ) throws
 }
 
 extension UnsafeMutableBufferPointer<Float> {
-    /// Forbids tokens; ids that the vocabulary does not have are passed over.
+    /// Forbids tokens; ids outside the vocabulary are skipped.
     fileprivate func forbid(_ tokens: some Sequence<Int32>) {
         for token in tokens where indices.contains(Int(token)) { self[Int(token)] = -.infinity }
     }
 }
 
-/// Makes tokens that were written before less likely.
+/// Makes tokens that are already written less likely.
 ///
 /// Source: Keskar et al. 2019, arXiv:1909.05858, section 4.1.
 struct RepetitionPenalty: LogitsProcessor {
@@ -35,7 +37,7 @@ struct RepetitionPenalty: LogitsProcessor {
 }
 
 /// Forbids tokens that would complete a run of `size` tokens for a second time; the start token
-/// counts as written.
+/// belongs to the sequence.
 struct NoRepeatNgram: LogitsProcessor {
     let size: Int
 
@@ -51,11 +53,11 @@ struct NoRepeatNgram: LogitsProcessor {
     }
 }
 
-/// Forbids the last token of a run where its beginning has just been written.
+/// Forbids the last token of a run after the rest of the run was written.
 struct BadWords: LogitsProcessor {
     let runs: [[Int32]]
 
-    /// - Parameter eos: runs of nothing but an end token are passed over, as in the reference.
+    /// - Parameter eos: end tokens; runs of just one of them are skipped, as in the reference.
     init(_ runs: [[Int32]], eos: [Int32]) {
         self.runs = runs.filter { !($0.count == 1 && eos.contains($0[0])) }
     }
@@ -63,7 +65,7 @@ struct BadWords: LogitsProcessor {
     func process(
         _ scores: UnsafeMutableBufferPointer<Float>, after sequence: [Int32], question: Int
     ) {
-        // The reference passes over runs that are longer than what was written.
+        // The reference skips runs that are longer than the sequence.
         for run in runs where run.count == 1 || run.count <= sequence.count {
             guard sequence.suffix(run.count - 1).elementsEqual(run.dropLast()) else { continue }
             scores.forbid(run.suffix(1))
@@ -71,7 +73,7 @@ struct BadWords: LogitsProcessor {
     }
 }
 
-/// Forbids the end before a sequence has a length.
+/// Forbids the end tokens before a sequence has its shortest length.
 struct MinLength: LogitsProcessor {
     let length: Int
     let eos: [Int32]
@@ -88,7 +90,7 @@ struct MinLength: LogitsProcessor {
     }
 }
 
-/// Leaves only the tokens that a function allows.
+/// Allows only the tokens that a function returns.
 struct PrefixConstraint: LogitsProcessor {
     let allowed: GenerationConfiguration.AllowedTokens
 
@@ -105,7 +107,7 @@ struct PrefixConstraint: LogitsProcessor {
     }
 }
 
-/// Leaves only one token at a certain length.
+/// Allows only one token at a certain length.
 struct ForcedToken: LogitsProcessor {
     let token: Int32
     let length: Int

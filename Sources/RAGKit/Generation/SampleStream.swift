@@ -1,8 +1,8 @@
 import Foundation
 import RAGKitBLAS
 
-/// Random numbers that are a function of seed, question, row and step: the same whatever else is
-/// decoded at the same time.
+/// Random numbers that are a function of seed, question, row and step, whatever else is decoded at
+/// the same time.
 struct SampleStream {
     let seed: UInt64
 

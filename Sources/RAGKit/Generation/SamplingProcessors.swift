@@ -1,5 +1,4 @@
 import Foundation
-import RAGKitBLAS
 
 /// Divides scores, so that their differences grow (below 1) or shrink (above 1).
 struct Temperature: LogitsProcessor {
@@ -45,7 +44,7 @@ struct TopP: LogitsProcessor {
         guard let best = order.last.map({ scores[$0] }) else { return }
         let weights = order.map { exp(Double(scores[$0] - best)) }
         let total = weights.reduce(0, +)
-        // From the least probable upwards, as long as what is lost stays within 1 - share.
+        // From the least probable upwards, as long as the removed mass stays within 1 - share.
         var sum = 0.0
         for (place, index) in order.enumerated().dropLast(minimum) {
             sum += weights[place] / total
@@ -53,24 +52,4 @@ struct TopP: LogitsProcessor {
             scores[index] = -.infinity
         }
     }
-}
-
-/// The best scores of groups of rows: see `ragkit_top_scores`.
-///
-/// - Returns: `groups · count` places, `row · width + column`, and their scores, offsets included.
-func topScores(
-    _ scores: UnsafePointer<Float>, groups: Int, rows: Int, width: Int, groupStride: Int,
-    rowStride: Int, offsets: [Float], count: Int
-) -> (places: [Int32], scores: [Float]) {
-    precondition(
-        offsets.count == groups * rows && rows * width <= Int(Int32.max),
-        "topScores: \(offsets.count) offsets for \(groups) groups of \(rows) rows of \(width)")
-    var places = [Int32](repeating: 0, count: groups * count)
-    let best = [Float](unsafeUninitializedCapacity: groups * count) { buffer, filled in
-        ragkit_top_scores(
-            groups, rows, width, scores, groupStride, rowStride, offsets, count, &places,
-            buffer.baseAddress)
-        filled = groups * count
-    }
-    return (places, best)
 }

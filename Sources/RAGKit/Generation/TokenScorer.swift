@@ -1,17 +1,19 @@
-/// Scores what may follow sequences that are decoded side by side.
+/// Scores of the next tokens of sequences that are decoded side by side.
 ///
-/// Rows belong to groups, a group's rows together and equally many in each: the beams of a question.
-/// At first there is one row for each group, which begins with the start token.
+/// Rows belong to groups, such as the beams of a question. A group's rows are together, and all
+/// groups have equally many. At first each group has one row, which begins with the start token.
 protocol TokenScorer {
     /// The scores of what follows each row, `[rows, vocabulary]`; the caller may write into it.
     mutating func scores() -> Tensor
-    /// From now on row `i` continues what row `parents[i]` was by `tokens[i]`. There may be more or
-    /// fewer rows and groups than before; a group's rows continue rows of one group.
+    /// Lets row `i` continue row `parents[i]` by `tokens[i]`.
     ///
-    /// - Parameter rowsPerGroup: of the rows from now on.
+    /// There may be more or fewer rows and groups than before; a group's rows continue rows of one
+    /// group.
+    ///
+    /// - Parameter rowsPerGroup: the number of rows in a group from now on.
     mutating func choose(_ tokens: [Int32], continuing parents: [Int32], rowsPerGroup: Int)
-    /// Each document's share in `row` continued by `token`, given the scores last asked for; where
-    /// rows are made from several documents.
+    /// Each document's share in `row` continued by `token`, by the scores last returned; `nil`
+    /// unless rows are decoded from several documents.
     func documentPosterior(row: Int, token: Int32) -> [Float]?
 }
 

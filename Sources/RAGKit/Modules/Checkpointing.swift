@@ -28,7 +28,7 @@ extension Module {
             gradient, sink in
             let again = zip(values, isRecorded).map { $1 ? $0.variable() : $0 }
             let leaves = again.map(\.node) + parameters.map(\.leaf)
-            let output = ForwardContext.$current.withValue(replay) { body(again) }
+            let output = ForwardContext.$scoped.withValue(replay) { body(again) }
             walk(from: output, to: leaves, cotangent: gradient) { sink.add($1, to: $0) }
         }
     }

@@ -11,8 +11,8 @@
 /// `init` builds shapes and initialization rules only; `initialize(using:)` or a load fills the
 /// values. Modules are mutable and not `Sendable`: use one from one task at a time.
 open class Module {
-    /// Where the module lies in the model, in checkpoint words: the name of its random stream.
-    public private(set) var path = ""
+    /// The module's place in the model, in checkpoint words: the name of its random stream.
+    private(set) var path = ""
 
     public init() {}
 
@@ -61,7 +61,7 @@ open class Module {
 
     /// Every parameter under every name it has, in order of declaration: a tied parameter appears
     /// once for each module that uses it.
-    public func allNames() -> [(name: String, parameter: Parameter)] {
+    func allNames() -> [(name: String, parameter: Parameter)] {
         parts.flatMap { key, part -> [(name: String, parameter: Parameter)] in
             switch part {
             case .parameter(let parameter): [(key, parameter)]
@@ -74,7 +74,7 @@ open class Module {
     }
 
     /// Each parameter once, buffers included, under its first name.
-    public func namedValues() -> [(name: String, parameter: Parameter)] {
+    func namedValues() -> [(name: String, parameter: Parameter)] {
         var seen: Set<ObjectIdentifier> = []
         return allNames().filter { seen.insert(ObjectIdentifier($0.parameter)).inserted }
     }
@@ -96,9 +96,9 @@ open class Module {
         namePaths()
     }
 
-    /// Sets whether parameters are trained, for those whose name `matches`.
+    /// Sets if parameters are trained, for those whose name `matches`.
     ///
-    /// - Returns: how many parameters matched, so that a misspelt name can be noticed.
+    /// - Returns: The number of parameters that matched, so that a misspelt name can be noticed.
     @discardableResult
     public func setTrainable(_ isTrainable: Bool, where matches: (String) -> Bool) -> Int {
         var seen: Set<ObjectIdentifier> = []
@@ -116,7 +116,7 @@ open class Module {
     }
 
     /// Gives every module below its path, which names its random stream.
-    public func namePaths(_ prefix: String = "") {
+    func namePaths(_ prefix: String = "") {
         path = prefix
         for (key, module) in children {
             let separator = prefix.isEmpty || key.isEmpty ? "" : "."
@@ -124,10 +124,9 @@ open class Module {
         }
     }
 
-    /// Takes over the values of a model of the same shape, sharing their storage: what one changes
-    /// later does not show in the other.
+    /// Shares the parameter values of `other`, which must have the same structure (copy on write).
     ///
-    /// - Precondition: both have the same parameters in the same order.
+    /// - Precondition: Both have the same parameters in the same order.
     public func shareValues(of other: Module) {
         let (mine, theirs) = (namedValues(), other.namedValues())
         precondition(
@@ -138,41 +137,3 @@ open class Module {
         }
     }
 }
-
-/// What `ModuleInfo` and `ParameterInfo` show to `Module`'s search for parts.
-protocol KeyedPart {
-    var key: String? { get }
-    var content: Any? { get }
-}
-
-/// Names a module, an array of modules or an optional module after the checkpoint's key.
-///
-/// The property may be set once its superclass is initialized. A key may hold dots, and may be
-/// empty when the checkpoint has no level for the part.
-@propertyWrapper
-public struct ModuleInfo<Value>: KeyedPart {
-    let key: String?
-    private var value: Value?
-
-    public init(key: String? = nil) { self.key = key }
-
-    public init(wrappedValue: Value, key: String? = nil) {
-        self.key = key
-        value = wrappedValue
-    }
-
-    public var wrappedValue: Value {
-        get {
-            guard let value else {
-                preconditionFailure("module \(key ?? "") is used before it is set")
-            }
-            return value
-        }
-        set { value = newValue }
-    }
-
-    var content: Any? { value }
-}
-
-/// Names a parameter after the checkpoint's key.
-public typealias ParameterInfo = ModuleInfo

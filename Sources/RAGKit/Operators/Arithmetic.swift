@@ -103,7 +103,7 @@ extension Tensor {
             && zip(shape.reversed(), target.reversed()).allSatisfy { $0 == $1 || $0 == 1 }
     }
 
-    /// How far to move in the receiver for one step along each dimension of `target`.
+    /// The distance to move in the receiver for one step along each dimension of `target`.
     private func broadcastStrides(in target: [Int]) -> [Int] {
         var strides = [Int](repeating: 0, count: target.count)
         var stride = 1

@@ -1,29 +1,6 @@
 import RAGKitBLAS
 
-/// Which elements one call of dropout sets to zero.
-public struct DropoutMask: Sendable {
-    let rate: Float
-    let seed: UInt64
-    let stream: UInt64
-
-    /// Keeps everything.
-    public static let none = DropoutMask(rate: 0, seed: 0, stream: 0)
-
-    var kernel: ragkit_dropout { ragkit_dropout(rate: rate, seed: seed, stream: stream) }
-}
-
 extension Tensor {
-    /// Sets the elements that `mask` names to zero and scales up the others.
-    ///
-    /// Source: Srivastava et al. 2014; random bits: Philox 4x32-10, Salmon et al. 2011.
-    public func dropout(_ mask: DropoutMask) -> Tensor {
-        guard mask.rate > 0 else { return self }
-        func apply(_ x: Tensor) -> Tensor {
-            Tensor(shape: x.shape) { ragkit_apply_dropout(x.count, mask.kernel, 0, x.pointer, $0) }
-        }
-        return .record("dropout", self, value: apply(self)) { [apply($0)] }
-    }
-
     /// `normalized(residual + dropout(x)) · gain + bias` over the last dimension, in one pass.
     ///
     /// - Parameters:

@@ -1,16 +1,16 @@
-/// Which key segments each query segment attends to.
+/// The key segments that each query segment attends to.
 ///
 /// A segment is a run of rows: one sequence of a ragged batch. Query segment `s` attends to the key
 /// segments listed for it, as if their rows were one sequence: its own for self-attention, one
 /// document for RAG, several for fusion-in-decoder and MARGE, one shared by many for beams.
 public struct SegmentMap: Sendable, Equatable {
-    /// Where each query segment begins among the query rows, and at last their number.
+    /// The beginning of each query segment among the query rows, and at last their number.
     public let queryOffsets: [Int]
-    /// Where each key segment begins among the key rows, and at last their number.
+    /// The beginning of each key segment among the key rows, and at last their number.
     public let keyOffsets: [Int]
     /// All lists of attended key segments, back to back.
     public let attended: [Int]
-    /// Where each query segment's list begins in `attended`, and at last its length.
+    /// The beginning of each query segment's list in `attended`, and at last its length.
     public let attendedOffsets: [Int]
 
     /// Each sequence attends to itself: self-attention.
@@ -67,7 +67,7 @@ public struct SegmentMap: Sendable, Equatable {
         attendedOffsets = next
     }
 
-    /// How many pairs there are of a query row and a key row that it attends to.
+    /// The number of pairs of a query row and a key row that it attends to.
     var pairs: Int {
         var sum = 0
         for query in 0..<queryOffsets.count - 1 {

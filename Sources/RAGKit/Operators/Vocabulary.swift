@@ -32,7 +32,7 @@ public struct TokenLogProbabilities {
     public let total: Tensor?
 }
 
-/// How many logits are held at a time: 4 MiB, which stays in the last-level cache.
+/// The number of logits that are held at a time: 4 MiB, which stays in the last-level cache.
 private let chunkElements = 1 << 20
 
 extension VocabularyProjection {
@@ -194,7 +194,7 @@ private struct LogitChunks {
             + [projection.bias, priors].compactMap { $0 }
         let (priorShape, last) = (priors?.shape, inputs.count - 1)
         return .record(name, inputs, value: value) { gradient, sink in
-            // Made anew for each walk: the last one's belongs to whoever asked for it.
+            // Made again for each walk: the last one's belongs to whoever asked for it.
             let priorGradient = priorShape.map { Tensor(shape: $0) { _ in } }
             self.forEach { range, logits in
                 logitGradient(gradient, range, logits, priorGradient)

@@ -2,7 +2,7 @@ import RAGKitBLAS
 
 /// A weight `[outputs, inputs]` in the two products that have it as their right side.
 ///
-/// Where many products use a weight, or where they read another number format, the weight is
+/// The weight of many products, or of products in another number format, is
 /// rearranged first. Such a pack stays with the weight's storage until that is changed or gone, so
 /// that snapshots share it.
 struct WeightProduct {

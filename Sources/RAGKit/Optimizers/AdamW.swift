@@ -1,22 +1,11 @@
 import Foundation
 import RAGKitBLAS
 
-/// What the optimizer remembers of each parameter, and how it changes them.
-public protocol Optimizer: AnyObject {
-    /// Changes the parameters by one step.
-    ///
-    /// - Parameters:
-    ///   - gradients: of any of the optimizer's parameters; one without gradient stays as it is.
-    ///   - learningRate: of this step.
-    ///   - gradientScale: multiplies every gradient (the clip factor).
-    func update(_ gradients: Gradients, learningRate: Double, gradientScale: Float)
-}
-
 /// Adam with decoupled weight decay.
 ///
 /// Source: Loshchilov & Hutter 2017, arXiv:1711.05101.
 public final class AdamW: Optimizer {
-    /// Where epsilon and decay come in.
+    /// The place of epsilon and decay in the formula.
     public enum Variant: Sendable {
         /// `p -= lr · decay · p`, then `p -= lr · m̂ / (√v̂ + ε)`: torch's.
         case torch
@@ -24,7 +13,7 @@ public final class AdamW: Optimizer {
         case transformers
     }
 
-    /// Which parameters decay.
+    /// The choice of the parameters that decay.
     public enum Decay: Sendable, Equatable {
         /// Every one, biases and norms too.
         case all
@@ -45,7 +34,7 @@ public final class AdamW: Optimizer {
 
     /// A part of the model that learns faster or slower than the rest.
     public struct RateFactor: Sendable, Equatable {
-        /// What the names of the part's parameters contain.
+        /// A word that the names of the part's parameters contain.
         public var word: String
         /// Multiplies the learning rate.
         public var factor: Double
@@ -71,17 +60,18 @@ public final class AdamW: Optimizer {
     }
 
     private struct Slot {
+        let name: String
         let parameter: Parameter
         let decays: Bool
         let rateFactor: Double
         /// The running means of gradient and squared gradient, once there was a gradient.
         var moments: (Tensor, Tensor)?
-        /// How many gradients they are the means of.
+        /// The number of gradients that they are the means of.
         var step = 0
     }
 
     public let settings: Settings
-    /// How many updates were made.
+    /// The number of updates made.
     public private(set) var step = 0
     private var slots: [Slot]
 
@@ -93,7 +83,8 @@ public final class AdamW: Optimizer {
         self.settings = settings
         slots = parameters.map { name, parameter in
             Slot(
-                parameter: parameter, decays: settings.decay.applies(to: name, parameter),
+                name: name, parameter: parameter,
+                decays: settings.decay.applies(to: name, parameter),
                 rateFactor: settings.rateFactors.first { name.contains($0.word) }?.factor ?? 1,
                 moments: nil)
         }
@@ -135,5 +126,53 @@ public final class AdamW: Optimizer {
             // Four are read and three written.
             profile?.mark("AdamW", elements: 7 * gradient.count)
         }
+    }
+}
+
+extension AdamW {
+    /// The running means as `NAME.exp_avg` and `NAME.exp_avg_sq`, torch's words, with the number of
+    /// updates of each parameter as `NAME.step` and of all as `step`. A parameter that never had a
+    /// gradient has none.
+    public var state: OptimizerState {
+        var state = OptimizerState(counts: ["step": step])
+        for slot in slots {
+            guard let (first, second) = slot.moments else { continue }
+            state.tensors["\(slot.name).exp_avg"] = first.copied()
+            state.tensors["\(slot.name).exp_avg_sq"] = second.copied()
+            state.counts["\(slot.name).step"] = slot.step
+        }
+        return state
+    }
+
+    public func load(_ state: OptimizerState) throws {
+        var (missing, wrongShape): ([String], [String]) = ([], [])
+        var (tensors, counts) = (state.tensors, state.counts)
+        var loaded = slots
+        let step = counts.removeValue(forKey: "step")
+        if step == nil { missing.append("step") }
+        for (index, slot) in slots.enumerated() {
+            let names = ["\(slot.name).exp_avg", "\(slot.name).exp_avg_sq"]
+            let found = names.map { tensors.removeValue(forKey: $0) }
+            let updates = counts.removeValue(forKey: "\(slot.name).step")
+            guard let first = found[0], let second = found[1], let updates else {
+                loaded[index].moments = nil
+                loaded[index].step = 0
+                guard found.contains(where: { $0 != nil }) || updates != nil else { continue }
+                missing += zip(names, found).filter { $1 == nil }.map(\.0)
+                if updates == nil { missing.append("\(slot.name).step") }
+                continue
+            }
+            wrongShape += zip(names, [first, second])
+                .filter { $1.shape != slot.parameter.shape }.map(\.0)
+            loaded[index].moments = (first.copied(), second.copied())
+            loaded[index].step = updates
+        }
+        let unexpected = (Array(tensors.keys) + counts.keys).sorted()
+        guard let step, missing.isEmpty, unexpected.isEmpty, wrongShape.isEmpty else {
+            throw OptimizerError.doesNotFit(
+                missing: missing, unexpected: unexpected, wrongShape: wrongShape)
+        }
+        slots = loaded
+        self.step = step
     }
 }

@@ -1,6 +1,6 @@
 import Foundation
 
-/// How the learning rate changes over a run, as a factor of its peak.
+/// The course of the learning rate over a run, as a factor of its peak.
 ///
 /// Each begins with a linear warm-up from 0 over `warmupSteps` optimizer steps.
 ///

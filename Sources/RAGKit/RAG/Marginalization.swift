@@ -1,4 +1,4 @@
-/// How the documents' probabilities enter the likelihood of a target.
+/// The way in which the documents' probabilities enter the likelihood of a target.
 public enum Marginalization: String, Sendable {
     /// Each token may come from another document: RAG-token.
     case token

@@ -1,4 +1,4 @@
-/// How RAG-sequence compares the answers that a question's documents suggest.
+/// The way in which RAG-sequence compares the answers that a question's documents suggest.
 ///
 /// Source: Lewis et al. 2020, arXiv:2005.11401, section 2.5.
 public enum SequenceDecoding: String, Sendable {
@@ -14,7 +14,7 @@ public enum SequenceDecoding: String, Sendable {
 /// Source: Lewis et al. 2020, arXiv:2005.11401; names and defaults of transformers' `RagConfig`.
 public struct RagConfiguration: Sendable, Equatable {
     public var marginalization = Marginalization.token
-    /// How many documents are retrieved for a question.
+    /// The number of documents that are retrieved for a question.
     public var nDocs = 5
     /// Between title and text.
     public var titleSep = " / "
@@ -28,13 +28,13 @@ public struct RagConfiguration: Sendable, Equatable {
     public var maxQuestionLength = 128
     /// The longest target in training, in generator tokens.
     public var maxTargetLength = 25
-    /// How much of the target's probability is spread over the vocabulary: 0 up to 1.
+    /// The part of the target's probability that is spread over the vocabulary: 0 up to 1.
     public var labelSmoothing: Float = 0
-    /// RAG-sequence: leave the start token's probability out when every target begins with it.
+    /// RAG-sequence: leave the start token's probability out of targets that begin with it.
     public var excludeBosScore = false
     /// RAG-sequence generation: score equal candidates once.
     public var doDeduplication = true
-    /// RAG-sequence generation: how the candidates of a question's documents are compared.
+    /// RAG-sequence generation: the way the candidates of a question's documents are compared.
     public var sequenceDecoding = SequenceDecoding.thorough
     public var compatibility = Compatibility()
     /// The `config.json` this was read from, with keys that only others know.
@@ -42,7 +42,7 @@ public struct RagConfiguration: Sendable, Equatable {
 
     public init() {}
 
-    /// Where the reference does something else than what is right; all false by default.
+    /// The places where the reference does something else than what is right; all false by default.
     public struct Compatibility: Sendable, Equatable {
         /// The generator reads the question as its encoder's tokenizer gives it back: lower-cased,
         /// respaced, without unknown words.
@@ -61,12 +61,15 @@ public struct RagConfiguration: Sendable, Equatable {
         public var ranksBySmoothedLoss = false
         /// RAG-token generation uses the index's vectors also when a context encoder is set.
         public var generatesWithIndexVectors = false
+        /// RAG-sequence with `excludeBosScore`: the start token's probability is left out only when
+        /// all targets of the batch begin with it, so that a loss depends on its neighbours.
+        public var excludesBosByBatch = false
         /// Targets are tokenized without the space that the same words have inside a passage.
         public var omitsSpaceBeforeTarget = false
 
         public init() {}
 
-        /// Number for number what transformers 4.46.3 does.
+        /// The behaviour of transformers 4.46.3, number for number.
         public static var huggingFace: Compatibility {
             var all = Compatibility()
             all.decodesQuestionFromIDs = true
@@ -75,6 +78,7 @@ public struct RagConfiguration: Sendable, Equatable {
             all.addsPriorAtSecondToken = true
             all.ranksBySmoothedLoss = true
             all.generatesWithIndexVectors = true
+            all.excludesBosByBatch = true
             all.omitsSpaceBeforeTarget = true
             return all
         }
@@ -88,6 +92,7 @@ public struct RagConfiguration: Sendable, Equatable {
                 ("adds_prior_at_second_token", \.addsPriorAtSecondToken),
                 ("ranks_by_smoothed_loss", \.ranksBySmoothedLoss),
                 ("generates_with_index_vectors", \.generatesWithIndexVectors),
+                ("excludes_bos_by_batch", \.excludesBosByBatch),
                 ("omits_space_before_target", \.omitsSpaceBeforeTarget),
             ]
         }

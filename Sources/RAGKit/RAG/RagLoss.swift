@@ -4,41 +4,13 @@ public struct RagLoss {
     public let sum: Tensor
     /// One value for each question, in nats.
     public let perExample: Tensor
-    /// How many target tokens it is the sum over.
+    /// The number of target tokens that it is the sum over.
     public let targetTokens: Int
     /// The scores of each question's documents, `[questions, documents]`.
     public let documentScores: Tensor
     /// `log p(document) p(target | document)`, `[questions, documents]`, without a tape: its softmax
     /// is each document's share in the target.
     public let logPosteriors: Tensor
-}
-
-/// Targets with what the decoder reads to write them.
-struct DecodingTargets {
-    /// The decoder's inputs, one sequence for each question.
-    let inputs: TokenBatch
-    /// What follows each input; -1 where nothing does.
-    let labels: [Int32]
-
-    /// - Parameters:
-    ///   - targets: one sequence for each question, with special tokens.
-    ///   - start: put before each target; `nil` lets the target's first token start the decoder.
-    ///   - pad: a label that counts for nothing, as in the reference.
-    init(_ targets: TokenBatch, start: Int32?, pad: Int32) throws {
-        var inputs = TokenBatch()
-        var labels: [Int32] = []
-        for index in 0..<targets.count {
-            let whole = (start.map { [$0] } ?? []) + targets[index]
-            guard whole.count >= 2 else { throw RagError.emptyTarget(index: index) }
-            inputs.append(whole.dropLast())
-            labels += whole.dropFirst().map { $0 == pad ? -1 : $0 }
-        }
-        self.inputs = inputs
-        self.labels = labels
-    }
-
-    /// The number of labels that count.
-    var count: Int { labels.count { $0 >= 0 } }
 }
 
 extension RagModel {
@@ -59,15 +31,16 @@ extension RagModel {
         }
         let scores = try documentScores(vectors, evidence)
         let memory = generator.encode(evidence.contexts)
-        return try loss(
+        let byBatch = configuration.compatibility.excludesBosByBatch
+        return try lossOfTargets(
             scores: scores, memory: memory, targets: targets,
             smoothing: smoothing ?? configuration.labelSmoothing,
             bosGroups: configuration.excludeBosScore
-                ? [Int](repeating: 0, count: targets.count) : nil)
+                ? (0..<targets.count).map { byBatch ? 0 : $0 } : nil)
     }
 
     /// The loss from scores `[questions, documents]` and encoded contexts, a question's together.
-    private func loss(
+    private func lossOfTargets(
         scores: Tensor, memory: EncoderMemory, targets: TokenBatch, smoothing: Float,
         bosGroups: [Int]?
     ) throws -> RagLoss {
@@ -75,7 +48,7 @@ extension RagModel {
         let targetStarts =
             configuration.compatibility.startsDecoderWithTarget && generator.tokenIDs.bos != nil
         let start = targetStarts ? nil : generator.tokenIDs.decoderStart
-        return try loss(
+        return try decodedLoss(
             scores: scores, memory: memory,
             decoding: DecodingTargets(targets, start: start, pad: generator.tokenIDs.pad),
             questionOfTarget: Array(0..<targets.count), smoothing: smoothing,
@@ -90,7 +63,7 @@ extension RagModel {
     ///   - questionOfTarget: whose contexts each target is read from.
     ///   - bosGroups: RAG-sequence: the start token's probability is left out of targets in whose
     ///     group every target begins with it; `nil` leaves it in everywhere.
-    func loss(
+    func decodedLoss(
         scores: Tensor, memory: EncoderMemory, decoding: DecodingTargets, questionOfTarget: [Int],
         smoothing: Float, bosGroups: [Int]?
     ) throws -> RagLoss {
@@ -108,8 +81,8 @@ extension RagModel {
         let priors = scores.logSoftmax()
         let result =
             switch configuration.marginalization {
-            case .token: tokenLosses(hidden, priors, layout, smoothing)
-            case .sequence: sequenceLosses(hidden, priors, layout, smoothing, bosGroups)
+            case .token: tokenMarginalLoss(hidden, priors, layout, smoothing)
+            case .sequence: sequenceMarginalLoss(hidden, priors, layout, smoothing, bosGroups)
             }
         return RagLoss(
             sum: result.perExample.sum(), perExample: result.perExample,
@@ -120,18 +93,21 @@ extension RagModel {
     /// The loss of each target, and its log-likelihood given each document, `[targets, documents]`.
     private typealias TargetLosses = (perExample: Tensor, byDocument: Tensor)
 
-    /// RAG-token: `-Σₜ log Σⱼ p(j) p(yₜ | j)`.
-    private func tokenLosses(
+    /// RAG-token: `-Σₜ log Σⱼ p(j) p(yₜ | j)`; see ``Marginalization/logLikelihoods(_:priors:offsets:)``.
+    ///
+    /// Written out on the layout's rows, because the vocabulary's projection gives the label's
+    /// probability and the total of all labels by rows, which smoothing needs both.
+    private func tokenMarginalLoss(
         _ hidden: Tensor, _ priors: Tensor, _ layout: TargetLayout, _ smoothing: Float
     ) -> TargetLosses {
         let tokenPriors = priors.rows(layout.questionOfToken)
         guard smoothing > 0 else {
             let picked = generator.projection.logProbabilities(hidden, targets: layout.rowLabels)
-            return tokenLosses(picked, tokenPriors, layout)
+            return tokenMarginalLoss(picked, tokenPriors, layout)
         }
         let marginal = generator.projection.marginalLogProbabilities(
             hidden.rows(layout.rowsByToken), priors: tokenPriors, targets: layout.labels)
-        let perExample = smoothed(
+        let perExample = labelSmoothed(
             -layout.sumOverTokens(marginal.target * layout.labelMask),
             marginal.total.map { -layout.sumOverTokens($0 * layout.labelMask) }, smoothing)
         // Training does not ask for each document's part, so it is not computed here.
@@ -140,7 +116,7 @@ extension RagModel {
 
     /// The same without smoothing, from the log-probabilities of all labels, in the order question,
     /// document, token.
-    private func tokenLosses(
+    private func tokenMarginalLoss(
         _ picked: TokenLogProbabilities, _ tokenPriors: Tensor, _ layout: TargetLayout
     ) -> TargetLosses {
         let byToken = picked.target.rows(layout.rowsByToken)
@@ -156,7 +132,7 @@ extension RagModel {
     /// RAG-token's without smoothing.
     ///
     /// - Parameter scores: `[targets, documents]`.
-    func loss(
+    func pickedLoss(
         picked: TokenLogProbabilities, scores: Tensor, decoding: DecodingTargets, smoothing: Float,
         bosGroups: [Int]?
     ) -> RagLoss {
@@ -164,8 +140,8 @@ extension RagModel {
         let priors = scores.logSoftmax()
         let result =
             switch configuration.marginalization {
-            case .token: tokenLosses(picked, priors.rows(layout.questionOfToken), layout)
-            case .sequence: sequenceLosses(picked, priors, layout, smoothing, bosGroups)
+            case .token: tokenMarginalLoss(picked, priors.rows(layout.questionOfToken), layout)
+            case .sequence: sequenceMarginalLoss(picked, priors, layout, smoothing, bosGroups)
             }
         return RagLoss(
             sum: result.perExample.sum(), perExample: result.perExample,
@@ -174,17 +150,17 @@ extension RagModel {
     }
 
     /// RAG-sequence: `-log Σⱼ p(j) Πₜ p(yₜ | j)`.
-    private func sequenceLosses(
+    private func sequenceMarginalLoss(
         _ hidden: Tensor, _ priors: Tensor, _ layout: TargetLayout, _ smoothing: Float,
         _ bosGroups: [Int]?
     ) -> TargetLosses {
         let picked = generator.projection.logProbabilities(
             hidden, targets: layout.rowLabels, includingTotal: smoothing > 0)
-        return sequenceLosses(picked, priors, layout, smoothing, bosGroups)
+        return sequenceMarginalLoss(picked, priors, layout, smoothing, bosGroups)
     }
 
     /// The same from the log-probabilities of all labels, in the order question, document, token.
-    private func sequenceLosses(
+    private func sequenceMarginalLoss(
         _ picked: TokenLogProbabilities, _ priors: Tensor, _ layout: TargetLayout,
         _ smoothing: Float, _ bosGroups: [Int]?
     ) -> TargetLosses {
@@ -202,11 +178,11 @@ extension RagModel {
             addsAtSecond ? nllPriors * Float(generator.vocabularySize) : priors
         let sums = layout.sumOverRows(total * layout.rowMask())
         let smooth = -(sums + smoothPriors).logSumExp(axis: -1)
-        return (smoothed(nll, smooth, smoothing), byDocument)
+        return (labelSmoothed(nll, smooth, smoothing), byDocument)
     }
 
     /// `(1 - ε) nll + ε / V · smooth`.
-    private func smoothed(_ nll: Tensor, _ smooth: Tensor?, _ smoothing: Float) -> Tensor {
+    private func labelSmoothed(_ nll: Tensor, _ smooth: Tensor?, _ smoothing: Float) -> Tensor {
         guard let smooth else { return nll }
         return nll * (1 - smoothing) + smooth * (smoothing / Float(generator.vocabularySize))
     }

@@ -1,6 +1,6 @@
-import Foundation
+public import Foundation
 
-/// Where the context encoder's tokenizer was found.
+/// The place where the context encoder's tokenizer was found.
 public enum ContextTokenizerSource: Sendable, Equatable {
     /// In a directory: the one given, the encoder's own, or its sibling `<folder>_tokenizer`.
     case directory(String)
@@ -14,9 +14,12 @@ extension RagModel {
     /// there: in `ctx_encoder/`, among the weights, or where the reference's fine-tuning puts it,
     /// `dpr_ctx_checkpoint/` beside or inside the directory.
     ///
+    /// - Parameter models: the families of encoders and generators that the parts may be of.
     /// - Throws: `RagError`, `CheckpointError`, `TokenizerError`, `JSONError` or
     ///   `ConfigurationError`, naming what is missing or does not fit.
-    public convenience init(contentsOf directory: URL) throws {
+    public convenience init(
+        contentsOf directory: URL, models: ModelRegistry = .standard
+    ) throws {
         let json = try configurationFile(in: directory)
         guard let encoderJSON = json["question_encoder"], let generatorJSON = json["generator"]
         else {
@@ -26,18 +29,40 @@ extension RagModel {
         }
         let weights = try ModelWeights(directory: directory)
         try self.init(
-            questionEncoder: makeTextEncoder(.question, encoderJSON),
-            questionTokenizer: loadTokenizer(
-                from: directory.appendingPathComponent("question_encoder_tokenizer")),
-            generator: makeGenerator(generatorJSON, partOf: weights),
-            generatorTokenizer: loadTokenizer(
-                from: directory.appendingPathComponent("generator_tokenizer")),
+            questionEncoder: models.makeTextEncoder(encoderJSON, .question),
+            questionTokenizer: AutoTokenizer.load(
+                contentsOf: directory.appendingPathComponent("question_encoder_tokenizer")),
+            generator: models.makeGenerator(generatorJSON, partOf: weights),
+            generatorTokenizer: AutoTokenizer.load(
+                contentsOf: directory.appendingPathComponent("generator_tokenizer")),
             configuration: RagConfiguration(json: json))
         let ownWeights = try weights.laidOut(for: self, RagModel.layouts)
         try load(ownWeights, ignoring: { $0.hasPrefix("rag.ctx_encoder.") })
         convertedTypes = weights.convertedTypes
         try loadGeneration(from: directory)
-        try loadContextEncoder(of: directory, ownWeights)
+        try loadContextEncoder(
+            of: directory,
+            ModelFiles(configuration: encoderJSON, weights: ownWeights, isPart: true), models)
+    }
+
+    /// Loads a RAG checkpoint, to retrieve from a knowledge base by the current version of its index,
+    /// which is mapped, not read.
+    ///
+    /// The index was made by the context encoder of the checkpoint: encoding what was found again
+    /// would change nothing, so that the encoder is set only where `isTrained`.
+    ///
+    /// - Parameters:
+    ///   - isTrained: True to keep the context encoder, for training on.
+    ///   - onFault: Told about each damaged version of the index that is skipped.
+    /// - Throws: As ``init(contentsOf:)``; ``RetrievalError``, ``VersionError``, ``IndexError``.
+    public convenience init(
+        contentsOf directory: URL, knowledgeBase: KnowledgeBase, store: IndexStore,
+        isTrained: Bool = false, models: ModelRegistry = .standard,
+        onFault: (any Error) -> Void = { _ in }
+    ) throws {
+        try self.init(contentsOf: directory, models: models)
+        retriever = try DenseRetriever(knowledgeBase, store: store, onFault: onFault)
+        if !isTrained { removeContextEncoder() }
     }
 
     /// Takes over how a checkpoint's answers are decoded, by the reference's rules for the present
@@ -49,7 +74,7 @@ extension RagModel {
     public func loadGeneration(from directory: URL) throws {
         generation = try GenerationConfiguration(
             ofCheckpoint: configurationFile(in: directory),
-            file: JSONValue(ifPresent: generationFile(in: directory)),
+            file: JSONValue(ifPresent: GenerationConfiguration.file(in: directory)),
             marginalization: configuration.marginalization)
         generation.omitIDs(of: generator.tokenIDs)
     }
@@ -61,37 +86,38 @@ extension RagModel {
     ///   - tokenizer: of its tokenizer; by default the encoder's directory is searched, then its
     ///     sibling `<folder>_tokenizer`, then the question encoder's tokenizer is taken if the
     ///     vocabularies have the same size.
-    /// - Returns: which tokenizer it is.
+    ///   - models: the families of encoders that it may be of.
+    /// - Returns: the place where the tokenizer was found.
     @discardableResult
     public func loadContextEncoder(
-        from directory: URL, tokenizer: URL? = nil
+        from directory: URL, tokenizer: URL? = nil, models: ModelRegistry = .standard
     ) throws -> ContextTokenizerSource {
         try setContextEncoder(
-            DPREncoder(contentsOf: directory, role: .context), in: directory, tokenizer)
+            models.textEncoder(contentsOf: directory, role: .context), in: directory, tokenizer)
     }
 
     /// Sets the encoder with the tokenizer found for it, or neither.
     @discardableResult
     func setContextEncoder(
-        _ encoder: DPREncoder, in directory: URL, _ tokenizer: URL? = nil
+        _ encoder: any TextEncoder, in directory: URL, _ tokenizer: URL? = nil
     ) throws -> ContextTokenizerSource {
         let sibling = directory.deletingLastPathComponent()
             .appendingPathComponent(directory.lastPathComponent + "_tokenizer")
         let candidates =
             tokenizer.map { [$0] }
             ?? [directory, directory.appendingPathComponent("0_Transformer"), sibling]
-            .filter(hasTokenizer)
+            .filter(TokenizerFiles.exist)
         let (found, source): (any Tokenizer, ContextTokenizerSource)
         if let folder = candidates.first {
-            (found, source) = (try loadTokenizer(from: folder), .directory(folder.path))
-        } else if questionTokenizer.vocabularySize == encoder.configuration.bert.vocabSize {
+            (found, source) = (try AutoTokenizer.load(contentsOf: folder), .directory(folder.path))
+        } else if questionTokenizer.vocabularySize == encoder.vocabularySize {
             (found, source) = (questionTokenizer, .questionTokenizer)
         } else {
             throw RagError.invalidDirectory(
                 path: directory.path,
                 reason: "there is no tokenizer for the context encoder, and the question encoder's "
                     + "has \(questionTokenizer.vocabularySize) ids for a vocabulary of "
-                    + "\(encoder.configuration.bert.vocabSize): name its directory")
+                    + "\(encoder.vocabularySize): name its directory")
         }
         try setContextEncoder(encoder)
         setContextEncoderTokenizer(found)
@@ -125,11 +151,11 @@ extension RagModel {
             json = generation.written(intoSequenceConfiguration: json)
         }
         // For the reference's RAG-token class this counts, whatever its generator's says.
-        let hasHead = generator.namedValues().contains { $0.name == headName }
+        let hasHead = generator.namedValues().contains { $0.name == languageModelHeadName }
         json["tie_word_embeddings"] = .bool(!hasHead)
         try json.write(to: directory.appendingPathComponent("config.json"))
         try generation.json(generator.tokenIDs)
-            .write(to: generationFile(in: directory))
+            .write(to: GenerationConfiguration.file(in: directory))
         try saveWeights(to: directory.appendingPathComponent("model.safetensors")) {
             !$0.hasPrefix("rag.ctx_encoder.")
         }
@@ -141,60 +167,11 @@ extension RagModel {
                 throw RagError.notSavable(part: "context encoder")
             }
             let folder = directory.appendingPathComponent("ctx_encoder")
-            try FileManager.default.createDirectory(
-                at: folder, withIntermediateDirectories: true)
+            try FileCalls.makeDirectories(folder)
             try savable.huggingFaceConfiguration
                 .write(to: folder.appendingPathComponent("config.json"))
             try context.saveWeights(to: folder.appendingPathComponent("model.safetensors"))
             try tokenizer.save(to: folder)
         }
-    }
-}
-
-func hasTokenizer(_ directory: URL) -> Bool {
-    ["vocab.txt", "vocab.json", "tokenizer.json", "spiece.model"].contains {
-        FileManager.default.fileExists(atPath: directory.appendingPathComponent($0).path)
-    }
-}
-
-/// An encoder for the configuration found under a RAG config's `question_encoder`.
-private func makeTextEncoder(_ role: EncoderRole, _ json: JSONValue) throws -> any TextEncoder {
-    let type = try json.string("model_type") ?? "dpr"
-    guard type == "dpr" else {
-        throw ConfigurationError.unsupported(
-            key: "question_encoder.model_type", value: type, expected: "dpr")
-    }
-    return DPREncoder(configuration: try DPRConfiguration(role: role, json: json))
-}
-
-func generationFile(in directory: URL) -> URL {
-    directory.appendingPathComponent("generation_config.json")
-}
-
-/// What makes a generator's logits, where it is not the embedding matrix.
-private let headName = "lm_head.weight"
-
-/// A generator for the configuration found under a RAG config's `generator`, or standing alone.
-///
-/// - Parameter checkpoint: the weights of the RAG model that it is part of. Where these hold no
-///   matrix for the logits the embedding matrix makes them, as in the reference, even if the
-///   generator's configuration ties nothing.
-func makeGenerator(
-    _ json: JSONValue, partOf checkpoint: ModelWeights? = nil
-) throws -> any Seq2SeqGenerator {
-    let hasHead = checkpoint?.names.contains { $0.hasSuffix(headName) } ?? true
-    let type = try json.string("model_type") ?? ""
-    switch type {
-    case "bart":
-        var config = try BartConfiguration(json: json)
-        config.tieWordEmbeddings = config.tieWordEmbeddings || !hasHead
-        return BartGenerator(configuration: config)
-    case "t5":
-        var config = try T5Configuration(json: json)
-        config.sharesUnscaledHead = !config.tieWordEmbeddings && !hasHead
-        return T5Generator(configuration: config)
-    default:
-        throw ConfigurationError.unsupported(
-            key: "generator.model_type", value: type, expected: "bart or t5")
     }
 }

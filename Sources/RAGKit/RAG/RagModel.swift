@@ -2,7 +2,7 @@
 /// context encoder behind the index.
 ///
 ///     let model = try RagModel(contentsOf: checkpoint)
-///     model.retriever = try DenseRetriever(knowledgeBase, vectors: vectors)
+///     model.retriever = try DenseRetriever(knowledgeBase, store: indexes)
 ///     let answers = try await model.answer(["What does helium weigh?"])
 ///
 /// With a context encoder set, retrieved passages are encoded again by its present weights inside
@@ -20,15 +20,15 @@ public final class RagModel: Module {
     public let generatorTokenizer: any Tokenizer
     /// The tokenizer of passages for the context encoder, once set.
     public private(set) var contextTokenizer: (any Tokenizer)?
-    /// Where that was found, when it was loaded with the encoder.
+    /// The place where that was found, if it was loaded with the encoder.
     public internal(set) var contextTokenizerSource: ContextTokenizerSource?
     /// The types other than Float32 in the weight files it was loaded from: values became Float32, and
     /// are saved as such.
-    public internal(set) var convertedTypes: [SafetensorsDType] = []
+    public internal(set) var convertedTypes: [String] = []
     public var configuration: RagConfiguration
-    /// How answers are decoded unless a call says otherwise.
+    /// The settings for decoding answers, unless a call says otherwise.
     public var generation = GenerationConfiguration()
-    /// Where passages come from; calls that are given passages need none.
+    /// The source of passages; calls that are given passages need none.
     public var retriever: (any Retriever)?
 
     let contextBuilder: ContextBuilder
@@ -59,14 +59,13 @@ public final class RagModel: Module {
         namePaths()
     }
 
-    /// Stops where a tokenizer has ids that its encoder has no vectors for, as far as that is known.
+    /// Throws if a tokenizer has ids that its encoder has no embeddings for.
     private func check(
         _ tokenizer: any Tokenizer, _ encoder: any TextEncoder, _ part: String
     ) throws {
-        guard let size = (encoder as? DPREncoder)?.configuration.bert.vocabSize else { return }
-        guard tokenizer.vocabularySize <= size else {
+        guard tokenizer.vocabularySize <= encoder.vocabularySize else {
             throw RagError.vocabularyMismatch(
-                part: part, tokenizer: tokenizer.vocabularySize, model: size)
+                part: part, tokenizer: tokenizer.vocabularySize, model: encoder.vocabularySize)
         }
     }
 
@@ -75,6 +74,17 @@ public final class RagModel: Module {
 
     /// Turns on end-to-end training: retrieved passages are encoded by `encoder`'s present weights
     /// inside the forward pass, so that the gradient reaches them.
+    ///
+    /// - Parameter tokenizer: Makes the encoder's ids of passages.
+    /// - Throws: `RagError` when its vectors are not as long as the question's, or when the tokenizer
+    ///   has more ids than the encoder's vocabulary; nothing is set then.
+    public func setContextEncoder(_ encoder: any TextEncoder, tokenizer: any Tokenizer) throws {
+        try check(tokenizer, encoder, "context encoder")
+        try setContextEncoder(encoder)
+        setContextEncoderTokenizer(tokenizer)
+    }
+
+    /// Turns on end-to-end training with an encoder whose tokenizer is set by a second call.
     ///
     /// Its tokenizer is set by `setContextEncoderTokenizer(_:)`; both are needed.
     ///
@@ -113,63 +123,6 @@ public final class RagModel: Module {
         case (nil, nil): return nil
         case (_?, nil): throw RagError.missingCall("setContextEncoderTokenizer(_:)")
         case (nil, _?): throw RagError.missingCall("setContextEncoder(_:)")
-        }
-    }
-}
-
-/// A RAG model that cannot do what it is asked.
-public enum RagError: Error, Equatable, CustomStringConvertible {
-    /// One of the two calls that turn on end-to-end training was not made.
-    case missingCall(String)
-    /// Question and context vectors are of different lengths.
-    case dimensionMismatch(question: Int, context: Int)
-    /// A tokenizer gives ids that its model has no embedding for.
-    case vocabularyMismatch(part: String, tokenizer: Int, model: Int)
-    /// Neither a retriever nor passages were given.
-    case missingRetriever
-    /// No passage was found or given for a question.
-    case noPassages(question: String)
-    /// The caller's passages, scores or targets are not one for each question.
-    case countMismatch(what: String, expected: Int, found: Int)
-    /// A question without words.
-    case emptyQuestion(index: Int)
-    /// A question for training whose end would not be read. `place` is its file and line, or its
-    /// number among the examples.
-    case longQuestion(place: String, tokens: Int, limit: Int)
-    /// A target without tokens.
-    case emptyTarget(index: Int)
-    /// A part that cannot be written as a Hugging Face model.
-    case notSavable(part: String)
-    /// Something that is not there, or not what was expected, in a model directory.
-    case invalidDirectory(path: String, reason: String)
-
-    public var description: String {
-        switch self {
-        case .missingCall(let call):
-            "end-to-end training needs both the context encoder and its tokenizer: call \(call)"
-        case .dimensionMismatch(let question, let context):
-            "the question encoder makes vectors of \(question) numbers, the context encoder of "
-                + "\(context): use encoders of one dimension, or add a projection"
-        case .vocabularyMismatch(let part, let tokenizer, let model):
-            "the \(part)'s tokenizer has \(tokenizer) ids, its model only \(model): they do not "
-                + "belong together"
-        case .missingRetriever:
-            "there is no retriever: set `retriever`, or pass passages"
-        case .noPassages(let question):
-            "no passage was found for the question '\(question)'"
-        case .countMismatch(let what, let expected, let found):
-            "\(what): expected \(expected), one for each question, found \(found)"
-        case .emptyQuestion(let index):
-            "question \(index) is empty"
-        case .longQuestion(let place, let tokens, let limit):
-            "\(place): the question has \(tokens) tokens, of which only \(limit) would be read: shorten it, "
-                + "or raise `configuration.maxQuestionLength` as far as its encoder goes"
-        case .emptyTarget(let index):
-            "target \(index) is empty"
-        case .notSavable(let part):
-            "the \(part) has no Hugging Face configuration: make its type a HuggingFaceModel"
-        case .invalidDirectory(let path, let reason):
-            "'\(path)': \(reason)"
         }
     }
 }

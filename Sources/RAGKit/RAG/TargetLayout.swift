@@ -1,4 +1,4 @@
-/// Where the rows of a batch of targets lie, decoded once for each document.
+/// The layout of the rows of a batch of targets, decoded once for each document.
 ///
 /// Decoder states come in the order question, document, token. Marginalizing over documents needs
 /// the order question, token, document.
@@ -6,7 +6,7 @@ struct TargetLayout {
     let documents: Int
     /// The labels of all questions, back to back; -1 counts for nothing.
     let labels: [Int32]
-    /// Where each question's labels begin, and at last their number.
+    /// The beginning of each question's labels, and at last their number.
     let offsets: [Int]
 
     init(decoding: DecodingTargets, documents: Int) {

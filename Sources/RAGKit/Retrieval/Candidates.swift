@@ -1,42 +1,57 @@
 /// The passages that a reader is given beside each query of a batch, in one order throughout:
-/// `documents` for each query.
+/// `documentsPerQuery` for each query.
 ///
 /// Where a query has fewer, its first stands in for the others with probability 0.
 public struct Candidates: Sendable {
-    /// What each query has, best first; at least one, and at most `documents`.
+    /// The passages of each query, best first; at least one, and at most `documentsPerQuery`.
     public let lists: [[RetrievedPassage]]
-    /// How many documents each query has.
-    public let documents: Int
+    /// The number of documents that each query has.
+    public let documentsPerQuery: Int
     /// Each different passage once: what has to be encoded.
-    public let different: [Passage]
-    /// For each query and document, its place in `different`.
-    public let rows: [Int32]
+    public let uniquePassages: [Passage]
+    /// For each query and document, its place in `uniquePassages`.
+    public let passageIndices: [Int32]
+    /// The vectors of `uniquePassages` in the index they were found in, `[unique, dimension]`; nil if
+    /// any has none.
+    public let indexVectors: Tensor?
+    /// The base and version that the passages come from.
+    public let source: RetrievalSource?
 
-    /// - Precondition: no list is empty.
-    public init(_ lists: [[RetrievedPassage]]) {
+    /// - Precondition: No list is empty.
+    public init(_ result: RetrievalResult) {
+        let lists = result.passages
         precondition(!lists.contains(where: \.isEmpty), "Candidates: a query has no passage")
         let documents = lists.map(\.count).max() ?? 0
-        var rowOfPassage: [Passage: Int32] = [:]
-        var different: [Passage] = []
-        var rows: [Int32] = []
+        var places: [Passage: Int32] = [:]
+        var unique: [Passage] = []
+        var indices: [Int32] = []
         for list in lists {
             for document in 0..<documents {
                 let passage = (document < list.count ? list[document] : list[0]).passage
-                let row = rowOfPassage[passage] ?? Int32(different.count)
-                if rowOfPassage.updateValue(row, forKey: passage) == nil {
-                    different.append(passage)
-                }
-                rows.append(row)
+                let place = places[passage] ?? Int32(unique.count)
+                if places.updateValue(place, forKey: passage) == nil { unique.append(passage) }
+                indices.append(place)
             }
         }
-        self.init(lists: lists, documents: documents, different: different, rows: rows)
+        let rows = unique.compactMap { result.vectors?.row(of: $0.id) }
+        self.init(
+            lists: lists, documentsPerQuery: documents, uniquePassages: unique,
+            passageIndices: indices,
+            indexVectors: rows.count == unique.count && !rows.isEmpty
+                ? result.vectors?.vectors.rows(rows) : nil,
+            source: result.source)
     }
 
-    init(lists: [[RetrievedPassage]], documents: Int, different: [Passage], rows: [Int32]) {
+    init(
+        lists: [[RetrievedPassage]], documentsPerQuery: Int, uniquePassages: [Passage],
+        passageIndices: [Int32], indexVectors: Tensor? = nil, source: RetrievalSource? = nil
+    ) {
         self.lists = lists
-        self.documents = documents
-        self.different = different
-        self.rows = rows
+        self.documentsPerQuery = documentsPerQuery
+        self.uniquePassages = uniquePassages
+        self.passageIndices = passageIndices
+        self.indexVectors = indexVectors
+        self.source = source
     }
 
     /// The number of queries.
@@ -52,45 +67,42 @@ public struct Candidates: Sendable {
     public func map<Value>(_ transform: (Int, RetrievedPassage) throws -> Value) rethrows -> [Value]
     {
         try (0..<count).flatMap { query in
-            try (0..<documents).map { try transform(query, self[query, $0]) }
+            try (0..<documentsPerQuery).map { try transform(query, self[query, $0]) }
         }
     }
 
     /// `scores` as they are where a document was found, and so low that its probability is 0 where
     /// one stands in (finite, since -∞ times 0 is not a number).
     ///
-    /// - Parameter scores: `[queries, documents]`.
+    /// - Parameter scores: `[queries, documentsPerQuery]`.
     public func masked(_ scores: Tensor) -> Tensor {
-        guard lists.contains(where: { $0.count < documents }) else { return scores }
+        guard lists.contains(where: { $0.count < documentsPerQuery }) else { return scores }
         let mask = lists.flatMap { list in
-            (0..<documents).map { $0 < list.count ? Float(0) : -1e30 }
+            (0..<documentsPerQuery).map { $0 < list.count ? Float(0) : -1e30 }
         }
-        return scores + Tensor(mask, shape: [count, documents])
+        return scores + Tensor(mask, shape: [count, documentsPerQuery])
     }
 
     /// The relevance of each document, with gradients to both sides where they are recorded.
     ///
     /// - Parameters:
     ///   - queries: `[queries, dimension]`.
-    ///   - vectors: of `different`, `[different.count, dimension]`: what the live context encoder
-    ///     makes of them.
-    /// - Returns: `[queries, documents]`, about -1e30 where a document stands in.
+    ///   - vectors: The live context encoder's vectors of `uniquePassages`, `[unique, dimension]`.
+    /// - Returns: `[queries, documentsPerQuery]`, about -1e30 where a document stands in.
     public func scores(
         _ queries: Tensor, vectors: Tensor, by scorer: RelevanceScorer = .dot
     ) -> Tensor {
-        masked(scorer.scores(queries, vectors.rows(rows)))
+        masked(scorer.scores(queries, vectors.rows(passageIndices)))
     }
 
-    /// The relevance of each document by what the retriever knows: products with its vectors, which
-    /// are constants, or its own scores where it gave none.
+    /// The relevance of each document by the index's vectors, which are constants, or by the
+    /// retriever's own scores where a passage has no vector.
     ///
-    /// - Returns: `[queries, documents]`, about -1e30 where a document stands in.
+    /// - Returns: `[queries, documentsPerQuery]`, about -1e30 where a document stands in.
     public func scores(_ queries: Tensor, by scorer: RelevanceScorer = .dot) -> Tensor {
-        let vectors = map { $1.vector }
-        let known = vectors.compactMap { $0?.detached.reshaped([1, queries.dim(1)]) }
-        guard known.count == vectors.count, !known.isEmpty else {
-            return masked(Tensor(map { $1.score }, shape: [count, documents]))
+        guard let indexVectors else {
+            return masked(Tensor(map { $1.score }, shape: [count, documentsPerQuery]))
         }
-        return masked(scorer.scores(queries, .concatenated(known)))
+        return masked(scorer.scores(queries, indexVectors.rows(passageIndices)))
     }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import Synchronization
 
 /// Finds passages by the inner product of question and passage vectors.
@@ -8,8 +9,8 @@ public final class DenseRetriever: RefreshableRetriever {
     public let knowledgeBase: KnowledgeBase
     private let current: Mutex<IndexVersion>
 
-    /// - Parameter version: an index with one vector for each passage, in their order.
-    /// - Throws: `RetrievalError.countMismatch`.
+    /// - Parameter version: An index with one vector for each passage, in their order.
+    /// - Throws: ``RetrievalError/countMismatch(passages:vectors:)``.
     public init(_ knowledgeBase: KnowledgeBase, version: IndexVersion) throws {
         self.knowledgeBase = knowledgeBase
         try Self.check(version, knowledgeBase)
@@ -19,6 +20,21 @@ public final class DenseRetriever: RefreshableRetriever {
     /// A retriever over the exact index of `vectors`, `[passages, dimension]`.
     public convenience init(_ knowledgeBase: KnowledgeBase, vectors: Tensor) throws {
         try self.init(knowledgeBase, version: IndexVersion(index: FlatIndex(vectors)))
+    }
+
+    /// A retriever over the current version of a store, mapped, or over the newest complete one if
+    /// that is damaged.
+    ///
+    /// - Parameter onFault: Told about each damaged version that is skipped.
+    /// - Throws: ``RetrievalError``, ``VersionError``, ``IndexError``, ``FileError``.
+    public convenience init(
+        _ knowledgeBase: KnowledgeBase, store: IndexStore, onFault: (any Error) -> Void = { _ in }
+    ) throws {
+        guard let (version, faults) = try store.open() else {
+            throw RetrievalError.emptyStore(directory: store.directory.path)
+        }
+        faults.forEach(onFault)
+        try self.init(knowledgeBase, version: version)
     }
 
     public var needs: QueryNeeds { .vector }
@@ -36,30 +52,23 @@ public final class DenseRetriever: RefreshableRetriever {
         }
     }
 
-    public func passages(
-        for queries: [RetrievalQuery], count: Int
-    ) async throws -> [[RetrievedPassage]] {
-        guard !queries.isEmpty else { return [] }
-        let index = version.index
-        let vectors = try queries.enumerated().map { number, query in
-            guard let vector = query.vector else {
-                throw RetrievalError.missingVector(query: number)
-            }
-            guard vector.count == index.dimension else {
-                throw RetrievalError.dimensionMismatch(
-                    expected: index.dimension, found: vector.count)
-            }
-            return vector.detached.reshaped([1, index.dimension])
-        }
-        let hits = try index.search(
-            .concatenated(vectors), count: count,
-            excluding: queries.allSatisfy(\.excluded.isEmpty) ? [] : queries.map(\.excluded))
-        return try hits.map { list in
+    /// - Throws: ``RetrievalError/missingVectors``, ``IndexError``, or what reading passages throws.
+    public func retrieve(_ queries: RetrievalQueries, count: Int) async throws -> RetrievalResult {
+        let version = version
+        let source = RetrievalSource(knowledgeBase: knowledgeBase, version: version.number)
+        guard queries.count > 0 else { return RetrievalResult([], source: source) }
+        guard let vectors = queries.vectors else { throw RetrievalError.missingVectors }
+        let hits = try version.index.search(vectors, count: count, queries.searchParameters)
+        let passages = try hits.map { list in
             try list.map { hit in
-                RetrievedPassage(
-                    passage: try knowledgeBase.passage(hit.id), score: hit.score,
-                    vector: index.vector(hit.id))
+                RetrievedPassage(passage: try knowledgeBase.passage(hit.id), score: hit.score)
             }
         }
+        var seen: Set<PassageID> = []
+        let found = hits.joined().map(\.id).filter { seen.insert($0).inserted }
+        return RetrievalResult(
+            passages,
+            vectors: PassageVectors(ids: found, vectors: version.index.vectors(of: found)),
+            source: source)
     }
 }

@@ -1,8 +1,8 @@
-/// Encodes every passage of a knowledge base: what indexes are made of.
+/// Encodes the passages of a knowledge base: the vectors that indexes are made of.
 public struct PassageEncoder {
     /// Turns the words of a passage into ids: a pair of title and text.
     public let tokenizer: any Tokenizer
-    /// How many tokens are encoded at a time.
+    /// The number of tokens that are encoded at a time; one passage may have more.
     public var tokensPerBatch = 4096
 
     public init(tokenizer: any Tokenizer) { self.tokenizer = tokenizer }
@@ -13,129 +13,117 @@ public struct PassageEncoder {
         tokenizer.encode(passage.title, pair: passage.text, maxLength: limit(for: encoder)).ids
     }
 
-    /// The ids of some passages, in order: those that the retriever's base keeps, where it holds the
-    /// very passage, and the others made now.
+    /// The ids of some passages, in order: those that the base keeps, where it holds the very
+    /// passage, and the others made now.
     ///
-    /// - Parameter retriever: what found the passages; a caller's own passages may have ids that mean
-    ///   others in its base.
+    /// - Parameter source: The base that the passages were found in; nil for the caller's own, whose
+    ///   ids may be those of others.
     public func ids(
-        of passages: [Passage], for encoder: any TextEncoder, foundBy retriever: (any Retriever)?
+        of passages: [Passage], for encoder: any TextEncoder, from source: RetrievalSource?
     ) -> [[Int32]] {
-        guard let base = (retriever as? any RefreshableRetriever)?.knowledgeBase,
+        guard let base = source?.knowledgeBase,
             let kept = base.tokenIDs(fingerprint: fingerprint(for: encoder))
         else { return passages.map { ids(of: $0, for: encoder) } }
         return passages.map {
-            base.holds($0) ? kept.ids(of: $0.id) : ids(of: $0, for: encoder)
+            base.holds($0) ? kept[$0.id.rawValue] : ids(of: $0, for: encoder)
         }
     }
 
     /// The ids of all passages: those that the base has, or made now and kept with it, so that a
     /// passage is tokenized once however often it is encoded.
     ///
-    /// - Parameter storage: where ids that are made now are kept.
-    /// - Throws: what reading passages and writing ids throws.
+    /// - Parameter storage: The place where ids that are made now are kept.
+    /// - Throws: What reading passages and writing ids throws.
     public func tokens(
         of base: KnowledgeBase, for encoder: any TextEncoder,
         storage: KnowledgeBase.TokenStorageKind = .memory
-    ) throws -> TokenColumn {
+    ) throws -> TokenSequences {
         let fingerprint = fingerprint(for: encoder)
-        if let column = base.tokenIDs(fingerprint: fingerprint) { return column }
+        if let kept = base.tokenIDs(fingerprint: fingerprint) { return kept }
         return try base.addTokenIDs(fingerprint: fingerprint, storage: storage) { passages in
             passages.map { ids(of: $0, for: encoder) }
         }
     }
 
-    /// Names the tokenizer and the length that its ids are cut to: what a base keeps them under.
+    /// Names the tokenizer and the length that its ids are cut to: a base keeps them under it.
     func fingerprint(for encoder: any TextEncoder) -> String {
-        "\(tokenizer.fingerprint)-passages-\(limit(for: encoder))"
+        "\(tokenizer.fingerprint)-passages-\(limit(for: encoder).map(String.init) ?? "whole")"
     }
 
-    private func limit(for encoder: any TextEncoder) -> Int {
-        min(encoder.maxTokens, tokenizer.modelMaxLength ?? encoder.maxTokens)
+    private func limit(for encoder: any TextEncoder) -> Int? {
+        [encoder.maxTokens, tokenizer.modelMaxLength].compactMap { $0 }.min()
     }
 
     /// The vectors of all passages, in order: `[passages, dimension]`.
     ///
-    /// - Parameter progress: called after each batch with the number of passages done; throwing
+    /// - Parameter progress: Called after each batch with the number of passages done; throwing
     ///   from it stops the work.
-    /// - Throws: what reading a passage or `progress` throws.
+    /// - Throws: What reading a passage or `progress` throws;
+    ///   ``IndexError/notFinite(row:column:value:)``.
     public func encode(
         _ base: KnowledgeBase, with encoder: any TextEncoder,
         progress: (Int) throws -> Void = { _ in }
     ) throws -> Tensor {
-        try encoder.vectors(
-            of: tokens(of: base, for: encoder), tokensPerBatch: tokensPerBatch, progress: progress)
+        let writer = try VectorFileWriter(
+            count: base.count, dimension: encoder.dimension, at: nil)
+        try encode(base, with: encoder, to: writer, progress: progress)
+        return try writer.finish().vectors
+    }
+
+    /// Hands the vectors of all passages, in order, to a writer, a block at a time.
+    ///
+    /// - Parameters:
+    ///   - writer: For as many rows as the base has passages.
+    ///   - progress: Called after each batch with the number of passages done; throwing from it
+    ///     stops the work.
+    /// - Throws: As ``encode(_:with:progress:)``, or what the writer throws.
+    public func encode(
+        _ base: KnowledgeBase, with encoder: any TextEncoder, to writer: VectorFileWriter,
+        progress: (Int) throws -> Void = { _ in }
+    ) throws {
+        try encoder.encode(
+            tokens(of: base, for: encoder), tokensPerBatch: tokensPerBatch, progress: progress
+        ) { try writer.append($0) }
     }
 }
 
 extension TextEncoder {
     /// The vectors of many sequences, in order: `[sequences, dimension]`.
     ///
-    /// Runs in evaluation mode without a tape. Batches are formed once over all sequences, those of
-    /// like length together, so a row does not depend on who encodes it.
+    /// Runs in evaluation mode without a tape. Batches are formed of sequences of similar length, the
+    /// same for any number of threads.
     ///
     /// - Parameters:
-    ///   - tokensPerBatch: how many tokens are encoded at a time; one sequence may have more.
-    ///   - progress: called after each batch with the number of sequences done; throwing from it
+    ///   - tokensPerBatch: The number of tokens that are encoded at a time; one sequence may have
+    ///     more.
+    ///   - progress: Called after each batch with the number of sequences done; throwing from it
     ///     stops the work.
-    /// - Throws: what `progress` throws.
+    /// - Throws: What `progress` throws; ``IndexError/notFinite(row:column:value:)``.
     public func vectors(
-        of tokens: TokenColumn, tokensPerBatch: Int = 4096,
+        of tokens: TokenSequences, tokensPerBatch: Int = 4096,
         progress: (Int) throws -> Void = { _ in }
     ) throws -> Tensor {
-        let batches = EncodingBatches(of: tokens, tokensPerBatch: tokensPerBatch)
-        let vectors = batches.emptyVectors(of: self)
+        let writer = try VectorFileWriter(count: tokens.count, dimension: dimension, at: nil)
+        try encode(tokens, tokensPerBatch: tokensPerBatch, progress: progress) {
+            try writer.append($0)
+        }
+        return try writer.finish().vectors
+    }
+
+    /// Hands over the vectors of many sequences, in order, a block at a time.
+    fileprivate func encode(
+        _ tokens: TokenSequences, tokensPerBatch: Int, progress: (Int) throws -> Void,
+        take: (Tensor) throws -> Void
+    ) throws {
         var done = 0
-        for number in 0..<batches.count {
-            done += batches.encode(number, with: self, into: vectors)
-            try progress(done)
+        for rows in EncodingBlock.rows(of: tokens.count) {
+            let block = EncodingBlock(rows, of: tokens, tokensPerBatch: tokensPerBatch)
+            let vectors = block.emptyVectors(of: self)
+            for number in 0..<block.count {
+                done += block.encode(number, with: self, into: vectors)
+                try progress(done)
+            }
+            try take(vectors)
         }
-        return vectors
-    }
-}
-
-/// Sequences in batches of like length.
-struct EncodingBatches: Sendable {
-    private let tokens: TokenColumn
-    /// The sequences, shortest first.
-    private let order: [Int]
-    /// Of `order`.
-    private let ranges: [Range<Int>]
-
-    init(of tokens: TokenColumn, tokensPerBatch: Int) {
-        self.tokens = tokens
-        let lengths = (0..<tokens.count).map { tokens.length(of: PassageID($0)) }
-        order = lengths.indices.sorted { (lengths[$0], $0) < (lengths[$1], $1) }
-        var ranges: [Range<Int>] = []
-        while case let next = ranges.last?.upperBound ?? 0, next < order.count {
-            let size = max(1, tokensPerBatch / max(1, lengths[order[next]]))
-            ranges.append(next..<min(next + size, order.count))
-        }
-        self.ranges = ranges
-    }
-
-    var count: Int { ranges.count }
-
-    /// `[sequences, dimension]`, to be filled by `encode`.
-    func emptyVectors(of encoder: any TextEncoder) -> Tensor {
-        Tensor(shape: [tokens.count, encoder.dimension]) { _ in }
-    }
-
-    /// Encodes a batch in evaluation mode without a tape.
-    ///
-    /// - Parameter vectors: `[sequences, dimension]`, where its rows are written; several threads may
-    ///   write those of different batches.
-    /// - Returns: how many sequences the batch has.
-    func encode(_ number: Int, with encoder: any TextEncoder, into vectors: Tensor) -> Int {
-        let members = order[ranges[number]]
-        let rows = ForwardContext.$current.withValue(.inference) {
-            encoder(TokenBatch(members.map { tokens.ids(of: PassageID($0)) }))
-        }
-        let dimension = vectors.dim(1)
-        for (row, place) in members.enumerated() {
-            (vectors.writablePointer + place * dimension)
-                .update(from: rows.pointer + row * dimension, count: dimension)
-        }
-        return members.count
     }
 }

@@ -1,4 +1,4 @@
-/// How well a document fits a query, from their vectors.
+/// A measure of the fit of a document to a query, from their vectors.
 public enum RelevanceScorer: Sendable, Equatable {
     /// The inner product (DPR, RAG).
     case dot

@@ -1,29 +1,47 @@
 extension RetrieverContract {
-    /// How many tasks ask at once.
+    /// The number of tasks that ask at once.
     private static let tasks = 8
 
-    /// Asks, and looks at the answer by itself.
+    /// Asks, and checks the answer by itself.
     func ask(
-        _ retriever: any Retriever, _ queries: [RetrievalQuery], _ count: Int
+        _ retriever: any Retriever, _ queries: RetrievalQueries, _ count: Int
     ) async throws -> [[RetrievedPassage]] {
-        let found = try await retriever.passages(for: queries, count: count)
-        if let broken = Self.violation(in: found, of: queries, count: count) { throw broken }
+        let result = try await retriever.retrieve(queries, count: count)
+        if let broken = Self.violation(in: result, of: queries, count: count) { throw broken }
+        try checkSource(of: result, retriever)
+        let found = result.passages
         // What is left of the base when the excluded are taken out, as far as it is asked for.
         for (question, list) in found.enumerated() {
-            let there = min(count, passages - queries[question].excluded.count)
+            let there = min(count, passages - queries.excluded[question].count)
             guard list.count == there else {
                 throw Violation(
-                    promise: queries[question].excluded.isEmpty ? .allThatThereAre : .exclusion,
+                    promise: queries.excluded[question].isEmpty ? .allThatThereAre : .exclusion,
                     detail: "\(list.count) passages for question \(question) where there are "
-                        + "\(there), of \(passages) without \(queries[question].excluded.count)")
+                        + "\(there), of \(passages) without \(queries.excluded[question].count)")
             }
         }
         return found
     }
 
+    /// Ids and version of the result's own source.
+    private func checkSource(of result: RetrievalResult, _ retriever: any Retriever) throws {
+        guard let source = result.source else { return }
+        for found in result.passages.joined() where !source.knowledgeBase.holds(found.passage) {
+            throw Violation(
+                promise: .source,
+                detail: "passage \(found.passage.id) of the base is not the one that was found")
+        }
+        guard source.version == nil || retriever.refreshable != nil else {
+            throw Violation(
+                promise: .refreshable,
+                detail: "passages come from version \(source.version ?? 0) of an index, and "
+                    + "`refreshable` is nil: forward that of the retriever that was asked")
+        }
+    }
+
     /// No query, one passage, and more passages than there are.
     func checkCounts(_ retriever: any Retriever, _ answers: [[RetrievedPassage]]) async throws {
-        _ = try await ask(retriever, [], count)
+        _ = try await ask(retriever, queries.selecting([]), count)
         let best = try await ask(retriever, queries, 1)
         try expect(best, answers.map { Array($0.prefix(1)) }, .stableIDs, "asked for one passage")
         _ = try await ask(retriever, queries, passages + 3)
@@ -34,11 +52,12 @@ extension RetrieverContract {
         try expect(
             try await ask(retriever, queries, count), answers, .stableIDs, "asked a second time")
         try expect(
-            try await ask(retriever, queries.reversed(), count), answers.reversed(),
+            try await ask(retriever, queries.selecting((0..<queries.count).reversed()), count),
+            answers.reversed(),
             .oneListForEachQuery, "asked in the opposite order")
         var named: [PassageID: Passage] = [:]
-        for (query, answer) in zip(queries, answers) {
-            let alone = try await ask(retriever, [query], count)
+        for (number, answer) in answers.enumerated() {
+            let alone = try await ask(retriever, queries.selecting([number]), count)
             try expect(alone, [answer], .oneListForEachQuery, "asked alone")
             for found in alone[0] + answer {
                 let known = named.updateValue(found.passage, forKey: found.passage.id)
@@ -55,19 +74,17 @@ extension RetrieverContract {
     /// The best left out for the first query alone; all that were found; and everything there is.
     func checkExclusion(_ retriever: any Retriever, _ answers: [[RetrievedPassage]]) async throws {
         guard let best = answers[0].first else { return }
-        var asked = queries
-        asked[0].excluded = [best.passage.id]
-        let others = try await ask(retriever, asked, count)
+        var excluded = queries.excluded
+        excluded[0] = [best.passage.id]
+        let others = try await ask(retriever, queries.excluding(excluded), count)
         try expect(
             Array(others.dropFirst()), Array(answers.dropFirst()), .exclusion,
             "asked while another query of the batch excludes passage \(best.passage.id)")
-        for index in asked.indices { asked[index].excluded = Set(answers[index].map(\.passage.id)) }
-        _ = try await ask(retriever, asked, count)
+        _ = try await ask(
+            retriever, queries.excluding(answers.map { Set($0.map(\.passage.id)) }), count)
         let everything = try await ask(retriever, queries, passages)
-        for index in asked.indices {
-            asked[index].excluded = Set(everything[index].map(\.passage.id))
-        }
-        _ = try await ask(retriever, asked, count)
+        _ = try await ask(
+            retriever, queries.excluding(everything.map { Set($0.map(\.passage.id)) }), count)
     }
 
     func checkConcurrency(
@@ -79,10 +96,12 @@ extension RetrieverContract {
                     for turn in 0..<4 {
                         // Each asks something else than its neighbours at the time.
                         let first = (task + turn) % queries.count
-                        let order = Array(queries[first...] + queries[..<first])
-                        let expected = Array(answers[first...] + answers[..<first])
-                        let found = try await retriever.passages(for: order, count: count)
-                        try expect(found, expected, .concurrency, "asked by 8 tasks at once")
+                        let order = (0..<queries.count).map { ($0 + first) % queries.count }
+                        let found = try await retriever.retrieve(
+                            queries.selecting(order), count: count)
+                        try expect(
+                            found.passages, order.map { answers[$0] }, .concurrency,
+                            "asked by 8 tasks at once")
                     }
                 }
             }
@@ -96,7 +115,7 @@ extension RetrieverContract {
         let task = Task {
             // Begins only when it is cancelled, so that no answer is there before.
             while !Task.isCancelled { await Task.yield() }
-            return try await retriever.passages(for: queries, count: count)
+            return try await retriever.retrieve(queries, count: count).passages
         }
         task.cancel()
         do {
@@ -110,7 +129,7 @@ extension RetrieverContract {
                 promise: .cancellation, detail: "a cancelled task got the error \(error)")
         }
         try expect(
-            try await retriever.passages(for: queries, count: count), answers, .cancellation,
+            try await retriever.retrieve(queries, count: count).passages, answers, .cancellation,
             "asked after a task was cancelled")
     }
 
@@ -131,7 +150,7 @@ extension RetrieverContract {
                 + "scores")
     }
 
-    /// Whether two lists are the same but for rounding: products come out a little different in a
+    /// True if two lists are the same but for rounding: products come out a little different in a
     /// batch of another size, which can exchange passages that fit equally well.
     private static func agree(_ found: [RetrievedPassage], _ expected: [RetrievedPassage]) -> Bool {
         func near(_ a: Float, _ b: Float) -> Bool {

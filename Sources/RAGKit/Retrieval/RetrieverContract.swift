@@ -1,5 +1,6 @@
-/// What every retriever promises, and a check of each promise: run it against one of your own.
+/// The promises of every retriever, with a check of each: run it against one of your own.
 ///
+///     let queries = RetrievalQueries(texts: ["Who?", "Where?"])
 ///     try await RetrieverContract(queries: queries, passages: 520).verify(retriever)
 ///
 /// The retriever is asked some dozens of times, from one task and from several at once.
@@ -16,12 +17,16 @@ public struct RetrieverContract: Sendable {
         case exclusion = "no passage that the query excludes, and others in its place"
         case concurrency = "the same answer when several tasks ask at once"
         case cancellation = "when its task is cancelled, the right answer or a CancellationError"
+        case vectors = "either no vectors, or a finite vector of each passage that was found"
+        case source = "ids that are those of the knowledge base that the result names"
+        case refreshable =
+            "passages of an index version only from a retriever that can be refreshed"
     }
 
     /// A promise that was broken.
     public struct Violation: Error, Equatable, CustomStringConvertible {
         public let promise: Promise
-        /// What was found, and where.
+        /// The finding, and its place.
         public let detail: String
 
         public var description: String {
@@ -29,11 +34,11 @@ public struct RetrieverContract: Sendable {
         }
     }
 
-    /// What is asked; with all that the retriever needs.
-    public let queries: [RetrievalQuery]
-    /// How many passages the retriever has.
+    /// The queries that are asked, with all that the retriever needs.
+    public let queries: RetrievalQueries
+    /// The number of passages that the retriever has.
     public let passages: Int
-    /// How many are asked for at a time.
+    /// The number of passages asked for at a time.
     public let count: Int
 
     /// - Parameters:
@@ -41,25 +46,23 @@ public struct RetrieverContract: Sendable {
     ///     cannot be told from a right one otherwise. What they exclude is not used.
     ///   - passages: how many the retriever has; at least one.
     ///   - count: how many are asked for at a time.
-    public init(queries: [RetrievalQuery], passages: Int, count: Int = 5) {
+    public init(queries: RetrievalQueries, passages: Int, count: Int = 5) {
         precondition(
             queries.count >= 2 && passages >= 1 && count >= 1,
             "RetrieverContract: \(queries.count) queries, \(passages) passages and a count of "
                 + "\(count); at least 2, 1 and 1 are needed")
-        self.queries = queries.map { RetrievalQuery(text: $0.text, vector: $0.vector) }
+        self.queries = queries.excluding(queries.texts.map { _ in [] })
         self.passages = passages
         self.count = count
     }
 
     /// Checks every promise.
     ///
-    /// - Throws: `Violation` for the first that is broken; `RetrievalError.missingVector` when the
+    /// - Throws: `Violation` for the first that is broken; `RetrievalError.missingVectors` when the
     ///   queries lack what the retriever needs; or what the retriever throws.
     public func verify(_ retriever: any Retriever) async throws {
-        if retriever.needs.contains(.vector),
-            let query = queries.firstIndex(where: { $0.vector == nil })
-        {
-            throw RetrievalError.missingVector(query: query)
+        if retriever.needs.contains(.vector), queries.vectors == nil {
+            throw RetrievalError.missingVectors
         }
         let answers = try await ask(retriever, queries, count)
         try await checkCounts(retriever, answers)
@@ -71,8 +74,9 @@ public struct RetrieverContract: Sendable {
 
     /// The first promise that one answer breaks by itself.
     static func violation(
-        in found: [[RetrievedPassage]], of queries: [RetrievalQuery], count: Int
+        in result: RetrievalResult, of queries: RetrievalQueries, count: Int
     ) -> Violation? {
+        let found = result.passages
         guard found.count == queries.count else {
             return Violation(
                 promise: .oneListForEachQuery,
@@ -101,25 +105,40 @@ public struct RetrieverContract: Sendable {
                 if !seen.insert(id).inserted {
                     return broken(.noPassageTwice, "passage \(id) is there twice")
                 }
-                if queries[question].excluded.contains(id) {
+                if queries.excluded[question].contains(id) {
                     return broken(.exclusion, "passage \(id) is excluded")
                 }
             }
+        }
+        return violationOfVectors(in: result)
+    }
+
+    /// The first passage without a finite vector where the result has vectors.
+    private static func violationOfVectors(in result: RetrievalResult) -> Violation? {
+        guard let vectors = result.vectors else { return nil }
+        for id in result.passages.joined().map(\.passage.id) where vectors.row(of: id) == nil {
+            return Violation(promise: .vectors, detail: "passage \(id) has no vector")
+        }
+        let dimension = vectors.vectors.dim(1)
+        if let place = vectors.vectors.withUnsafeElements({ $0.firstIndex { !$0.isFinite } }) {
+            return Violation(
+                promise: .vectors,
+                detail: "the vector of passage \(vectors.ids[place / dimension]) is not finite")
         }
         return nil
     }
 }
 
 extension Retriever {
-    /// The passages for queries, after a look at what of the promises a single answer can break.
+    /// The passages for queries, after a check of the promises that a single answer can break.
     ///
-    /// - Throws: `RetrievalError.brokenPromise`, or what the retriever throws.
-    public func checkedPassages(
-        for queries: [RetrievalQuery], count: Int
-    ) async throws -> [[RetrievedPassage]] {
-        let found = try await passages(for: queries, count: count)
+    /// - Throws: ``RetrievalError/contractViolation(_:)``, or what the retriever throws.
+    func checkedResult(
+        for queries: RetrievalQueries, count: Int
+    ) async throws -> RetrievalResult {
+        let found = try await retrieve(queries, count: count)
         if let broken = RetrieverContract.violation(in: found, of: queries, count: count) {
-            throw RetrievalError.brokenPromise(broken.detail)
+            throw RetrievalError.contractViolation(broken.detail)
         }
         return found
     }

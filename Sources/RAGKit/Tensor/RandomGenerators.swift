@@ -16,13 +16,8 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable, Codable, Equatab
         return Self.mixed(state)
     }
 
-    /// SplitMix64's finalizer: a bijection that scatters nearby inputs.
-    static func mixed(_ value: UInt64) -> UInt64 {
-        var z = value
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
+    /// SplitMix64's finalizer.
+    static func mixed(_ value: UInt64) -> UInt64 { StableHash.mixed(value) }
 }
 
 extension RandomNumberGenerator {
@@ -62,5 +57,5 @@ extension Tensor {
 
 /// 64-bit FNV-1a of a string: the same in every process, unlike `Hasher`.
 func stableHash(_ text: String) -> UInt64 {
-    text.utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3 }
+    text.utf8.reduce(StableHash.empty) { StableHash.extended($0, by: UInt64($1)) }
 }

@@ -84,7 +84,7 @@ final class StoragePool: Sendable {
         for block in blocks { UnsafeMutableRawPointer(bitPattern: block)?.deallocate() }
     }
 
-    /// How much of the arenas was ever used.
+    /// The part of the arenas that was ever used.
     var arenaBytes: Int { state.withLock { $0.arenas.usedExtent } }
 }
 
@@ -100,7 +100,7 @@ struct ArenaList {
     private struct Arena {
         let base: UInt
         let bytes: Int
-        /// What is free, by ascending offset; no two are neighbours.
+        /// The free ranges, by ascending offset; no two are neighbours.
         var free: [FreeRange]
         /// The end of the highest block there ever was.
         var usedExtent = 0
@@ -131,7 +131,7 @@ struct ArenaList {
     }
 
     private var arenas: [Arena] = []
-    /// How many addresses an arena is to have; the next where the system refuses.
+    /// The number of addresses an arena is to have; the next where the system refuses.
     private let sizes: [Int]
 
     /// Blocks of many arenas leave more between them: those of a training step fit into one with a

@@ -8,9 +8,9 @@ public struct Tensor: Sendable {
     /// The size of each dimension; `[]` for a scalar.
     public let shape: [Int]
     let storage: TensorStorage
-    /// Where the first element lies in `storage`.
+    /// The place of the first element in `storage`.
     let offset: Int
-    /// How the value was computed, when gradients can flow back through it.
+    /// The record of how the value was computed, where gradients can flow back through it.
     let node: Node?
 
     init(shape: [Int], storage: TensorStorage, offset: Int = 0, node: Node? = nil) {
@@ -96,7 +96,7 @@ public struct Tensor: Sendable {
         node == nil ? self : Tensor(shape: shape, storage: storage, offset: offset)
     }
 
-    /// Whether gradients flow back through this value.
+    /// True if gradients flow back through this value.
     public var isRecorded: Bool { node != nil }
 
     /// The same elements under another shape, sharing storage.
@@ -116,7 +116,7 @@ public struct Tensor: Sendable {
         return own
     }
 
-    /// As `owned()`, but packs of the whole value stay where they can be made anew row by row, which
+    /// The same as `owned()`, but packs of the whole value stay where they can be rebuilt row by row, which
     /// the caller does.
     consuming func ownedWithPacks(keeping: Bool = true) -> (Tensor, packs: [WeightPack]) {
         let (shape, offset) = (self.shape, self.offset)
@@ -129,7 +129,7 @@ public struct Tensor: Sendable {
         return (Tensor(shape: shape, storage: storage, offset: offset), packs)
     }
 
-    /// Where to write a tensor returned by `owned()`, before anyone else holds it.
+    /// The elements of a tensor returned by `owned()`, to be written before anyone else holds it.
     var writablePointer: UnsafeMutablePointer<Float> { storage.pointer + offset }
 }
 

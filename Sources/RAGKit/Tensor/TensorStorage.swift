@@ -3,7 +3,7 @@ import Synchronization
 
 /// Owns memory that storages borrow.
 protocol MemoryLender: AnyObject {
-    /// A storage that borrowed these bytes is gone; others may still read them.
+    /// Called when a storage that borrowed these bytes is released. Other borrowers may remain.
     func takeBack(_ bytes: UnsafeRawBufferPointer)
 }
 
@@ -15,7 +15,7 @@ protocol MemoryLender: AnyObject {
 final class TensorStorage: @unchecked Sendable {
     let pointer: UnsafeMutablePointer<Float>
     let count: Int
-    /// What keeps the memory alive when it is not ours (a mapped file); such storage is read only.
+    /// The owner of memory that is not ours (a mapped file); such storage is read only.
     private let owner: (any MemoryLender)?
     /// Rearranged copies for products, while the contents stay as they are.
     let packs = Mutex<[WeightPackKey: WeightPack]>([:])
@@ -36,7 +36,7 @@ final class TensorStorage: @unchecked Sendable {
         StoragePool.live.wrappingAdd(1, ordering: .relaxed)
     }
 
-    /// Whether the block may be written by its only holder.
+    /// True if the block may be written by its only holder.
     var isWritable: Bool { owner == nil }
 
     deinit {

@@ -5,7 +5,7 @@
 public struct TokenBatch: Sendable, Equatable {
     /// All ids, sequence after sequence.
     public private(set) var ids: [Int32] = []
-    /// Where each sequence begins, and at last the number of ids: `count + 1` ascending numbers.
+    /// The beginning of each sequence, and at last the number of ids: `count + 1` ascending numbers.
     public private(set) var offsets: [Int] = [0]
     /// BERT's token types, one for each id; `nil` means all 0.
     public private(set) var typeIDs: [Int32]?
@@ -54,6 +54,6 @@ public struct TokenBatch: Sendable, Equatable {
     /// The index of each sequence's first id among all ids; of an empty sequence, where it would be.
     public var firstTokens: [Int32] { offsets.dropLast().map { Int32($0) } }
 
-    /// The index of each id within its sequence: 0, 1, 2, … anew for every sequence.
+    /// The index of each id within its sequence: 0, 1, 2, … from 0 in every sequence.
     public var positions: [Int32] { lengths.flatMap { Int32(0)..<Int32($0) } }
 }

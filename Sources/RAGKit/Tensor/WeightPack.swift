@@ -1,27 +1,6 @@
 import RAGKitBLAS
 import Synchronization
 
-/// The number format in which products with weights read their operands, forward and backward. Sums,
-/// weights, gradients and everything else are Float32 whatever it is; only attention's products
-/// round too, to bfloat16, if this is not Float32 and the processor multiplies such.
-public enum Precision: String, Sendable, CaseIterable {
-    case float32
-    /// Operands rounded to bfloat16: half the memory to read, and twice the speed on processors that
-    /// multiply bfloat16.
-    case bfloat16
-    /// Operands rounded to 8-bit integers, with scales for each output's weights and each row of
-    /// inputs, anew every 768 of them: for encoding and generating. It has no gradient.
-    case int8
-
-    fileprivate var format: CInt {
-        switch self {
-        case .float32: CInt(RAGKIT_FLOAT32)
-        case .bfloat16: CInt(RAGKIT_BFLOAT16)
-        case .int8: CInt(RAGKIT_INT8)
-        }
-    }
-}
-
 /// A matrix in the order in which the product kernels of this processor read it. Sendable, since it
 /// is written only while it is made.
 final class WeightPack: @unchecked Sendable {
@@ -41,7 +20,7 @@ final class WeightPack: @unchecked Sendable {
     deinit { StoragePool.shared.recycle(start, count) }
 }
 
-/// What a pack was made of, in its storage.
+/// The part of its storage that a pack was made of.
 struct WeightPackKey: Hashable {
     var offset: Int
     var shape: [Int]
@@ -64,7 +43,7 @@ extension TensorStorage {
     }
 
     /// Lets packs go, since the contents are about to change: all but those of the whole block as a
-    /// matrix of this shape that can be made anew row by row, which are returned.
+    /// matrix of this shape that can be rebuilt row by row, which are returned.
     @discardableResult
     func forgetPacks(butFor shape: [Int]? = nil) -> [WeightPack] {
         packs.withLock { packs in
@@ -76,6 +55,6 @@ extension TensorStorage {
         }
     }
 
-    /// How many packs there are.
+    /// The number of packs.
     var packCount: Int { packs.withLock(\.count) }
 }

@@ -1,36 +1,37 @@
-/// A token that is matched in the text itself, before any other step: special tokens, and tokens
-/// added to a vocabulary after it was made.
+/// A token that is searched for in the text itself, before any other step.
+///
+/// Special tokens are such tokens, and so are those added to a vocabulary after training.
 struct AddedToken: Sendable, Equatable {
     var content: String
     var id: Int32
-    /// Takes the white space before it along (BART's `<mask>`).
+    /// True if the white space before it belongs to it (BART's `<mask>`).
     var leftStrip = false
-    /// Takes the white space after it along.
+    /// True if the white space after it belongs to it.
     var rightStrip = false
-    /// Whether it is only found where no letter, digit or mark touches it.
+    /// True if it is only found where no letter, digit or mark touches it.
     var singleWord = false
-    /// Whether it is looked for in normalised text.
+    /// True if it is searched for in normalised text.
     var normalized = false
-    /// Whether decoding can leave it out.
+    /// True if decoding can leave it out.
     var special = true
 }
 
-/// The added tokens of a tokenizer, and the search for them.
+/// The added tokens of a tokenizer and the search for them.
 ///
-/// Tokens that are not `normalized` are looked for in the text as it is. What lies between them is
-/// normalised, and the other tokens are looked for in that.
+/// Tokens that are not `normalized` are searched for in the original text. The text between them is
+/// normalised, and the other tokens are searched for in the result.
 ///
 /// Source: `AddedVocabulary` of `tokenizers` 0.20.
 struct AddedTokens: Sendable, Equatable {
-    /// The longest first.
+    /// All tokens, the longest first.
     let tokens: [AddedToken]
-    /// The search in the text as it is.
+    /// The search in the original text.
     let inText: AddedTokenSearch
     /// The search in normalised text.
     let inNormalizedText: AddedTokenSearch
 
-    /// - Parameter normalize: What is done to the text before the second search, and so to the
-    ///   tokens that are looked for in it.
+    /// - Parameter normalize: The normalisation of the text before the second search. It is applied
+    ///   to the tokens of that search too.
     init(_ tokens: [AddedToken], normalize: ([UInt8]) -> [UInt8] = { $0 }) {
         let ordered = Self.ordered(tokens)
         self.tokens = ordered
@@ -40,7 +41,7 @@ struct AddedTokens: Sendable, Equatable {
             ordered.filter(\.normalized).map { ($0, normalize(Array($0.content.utf8))) })
     }
 
-    /// The longest first, in an order that depends on nothing else but them.
+    /// The tokens sorted by length, the longest first, and then by id.
     static func ordered(_ tokens: [AddedToken]) -> [AddedToken] {
         tokens.filter { !$0.content.isEmpty }.sorted { lhs, rhs in
             let (left, right) = (lhs.content.utf8.count, rhs.content.utf8.count)
@@ -50,7 +51,7 @@ struct AddedTokens: Sendable, Equatable {
 
     static func == (lhs: Self, rhs: Self) -> Bool { lhs.tokens == rhs.tokens }
 
-    /// Both searches one after the other, for tokenizers that normalise nothing.
+    /// Runs both searches one after the other, for tokenizers that normalise nothing.
     @inline(__always)
     func forEachPiece(
         in text: UnsafeBufferPointer<UInt8>, _ body: (AddedTokenSearch.Piece) -> Void
@@ -73,7 +74,7 @@ struct AddedTokens: Sendable, Equatable {
 
 /// The search for some of the added tokens: leftmost, longest, no overlaps.
 struct AddedTokenSearch: Sendable {
-    /// One stretch of text, or one added token.
+    /// A stretch of text or an added token.
     enum Piece {
         case text(Range<Int>)
         case token(Int32)

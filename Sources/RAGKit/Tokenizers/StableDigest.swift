@@ -1,7 +1,8 @@
-/// A digest of 128 bits that is the same in every process and on every machine. It tells different
-/// vocabularies apart; it is no defence against someone who forges one.
+/// A digest of 128 bits that is the same in every process and on every machine.
+///
+/// It tells different vocabularies apart, but does not protect against forged ones.
 struct StableDigest {
-    private var low: UInt64 = 0xcbf2_9ce4_8422_2325
+    private var low = StableHash.empty
     private var high: UInt64 = 0x9e37_79b9_7f4a_7c15
 
     mutating func add(_ bytes: some Sequence<UInt8>) {
@@ -19,24 +20,16 @@ struct StableDigest {
     mutating func add(_ value: String) { add(value.utf8) }
 
     private mutating func step(_ value: UInt64) {
-        low = (low ^ value) &* 0x0000_0100_0000_01b3
+        low = StableHash.extended(low, by: value)
         high = (high ^ value) &* 0xff51_afd7_ed55_8ccd
         high ^= high >> 31
     }
 
-    /// 32 hexadecimal digits.
+    /// The digest as 32 hexadecimal digits.
     var hexadecimal: String {
-        [Self.mixed(low ^ high << 1), Self.mixed(high)].map { value in
+        [StableHash.mixed(low ^ high << 1), StableHash.mixed(high)].map { value in
             let digits = String(value, radix: 16)
             return String(repeating: "0", count: 16 - digits.count) + digits
         }.joined()
-    }
-
-    /// Spreads every bit over all others (the finaliser of SplitMix64).
-    private static func mixed(_ value: UInt64) -> UInt64 {
-        var value = value
-        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-        return value ^ value >> 31
     }
 }

@@ -5,11 +5,11 @@ struct TokenTable: Sendable {
     private let isGap: [Bool]
     private let special: [Bool]
 
-    /// The tokens of a vocabulary, followed by those added behind it.
+    /// Creates a table of a vocabulary's tokens and of those added after it.
     ///
     /// - Parameters:
     ///   - vocabulary: The bytes of each token by id; `nil` where no token has the id.
-    ///   - spelling: What stands for the text of an added token.
+    ///   - spelling: Gives the bytes that an added token stands for, from those of its text.
     init(
         vocabulary: [[UInt8]?], _ resolved: ResolvedTokens,
         spelling: ([UInt8]) -> [UInt8] = { $0 }

@@ -1,16 +1,16 @@
-/// A tokenizer that cannot be loaded, made, trained or saved.
+/// An error while loading, creating, training or saving a tokenizer.
 public enum TokenizerError: Error, Equatable, CustomStringConvertible {
-    /// No vocabulary was found; `expected` says which files would do.
+    /// No vocabulary was found; `expected` names the files that were looked for.
     case missingFile(directory: String, expected: String)
     /// A file could not be read at all.
     case unreadable(file: String, reason: String)
     /// A file breaks its format; `line` counts from 1.
     case malformed(file: String, line: Int, reason: String)
-    /// A file that is no text breaks its format; `offset` counts bytes from its start.
+    /// A binary file breaks its format; `offset` counts bytes from its start.
     case damaged(file: String, offset: Int, reason: String)
-    /// A file asks for something this library does not do.
+    /// A file asks for something that this library does not support.
     case unsupported(file: String, reason: String)
-    /// A setting of a tokenizer or trainer that makes no sense.
+    /// A setting of a tokenizer or trainer is invalid.
     case invalidSetting(name: String, reason: String)
     /// A file could not be written.
     case cannotWrite(file: String, reason: String)

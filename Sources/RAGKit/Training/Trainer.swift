@@ -8,9 +8,9 @@ import Foundation
 ///
 /// Used from one task at a time. `fit` runs on a thread of its own; cancelling the task that waits
 /// for it finishes the step, saves, and throws `CancellationError`.
-public final class Trainer<Task: TrainingTask> {
-    public let task: Task
-    public let examples: [Task.Example]
+public final class Trainer<Objective: TrainingTask> {
+    public let task: Objective
+    public let examples: [Objective.Example]
     public let arguments: TrainingArguments
     public var callbacks: [any TrainerCallback] = []
 
@@ -19,31 +19,36 @@ public final class Trainer<Task: TrainingTask> {
     /// The best validation metrics so far, and the step they were measured after.
     public private(set) var best: (step: Int, metrics: [String: Double])?
 
-    private let optimizer: AdamW
+    /// The optimizer of the trainable parameters.
+    public let optimizer: any Optimizer
     private let trainable: [Parameter]
+    private let examplesPerStep: Int
     private let stepsPerEpoch: Int
     private var isRunning = false
-    /// Of the run under way.
+    /// The results of the run under way.
     private var report = Report()
 
-    /// What a finished run returns.
+    /// The results of a finished run.
     public struct Report: Sendable {
         public var steps = 0
         public var seconds = 0.0
         /// The mean loss per target token of each step, in nats.
         public var losses: [Double] = []
-        /// The metrics of each validation, and after which step it was.
+        /// The metrics of each validation, and the step that it followed.
         public var evaluations: [(step: Int, metrics: [String: Double])] = []
-        /// The indexes that were made anew.
-        public var refreshes: [RefreshReport] = []
+        /// The numbers that the task reported.
+        public var scalars: [TrainingScalars] = []
 
         /// The last validation's metrics; empty without validation.
         public var metrics: [String: Double] { evaluations.last?.metrics ?? [:] }
     }
 
-    /// - Throws: `TrainingError` when nothing could be trained, or what the task finds wrong.
+    /// - Parameter optimizer: Makes the optimizer of the trainable parameters, which come with their
+    ///   names; AdamW with `arguments.adamw` by default.
+    /// - Throws: `TrainingError` when nothing could be trained, or the fault that the task finds.
     public init(
-        _ task: Task, examples: [Task.Example], arguments: TrainingArguments
+        _ task: Objective, examples: [Objective.Example], arguments: TrainingArguments,
+        optimizer: (([(name: String, parameter: Parameter)]) throws -> any Optimizer)? = nil
     ) throws {
         try arguments.validate()
         guard !examples.isEmpty else { throw TrainingError.noExamples }
@@ -62,9 +67,9 @@ public final class Trainer<Task: TrainingTask> {
             throw TrainingError.nothingToScale(word)
         }
         trainable = named.map(\.parameter)
-        optimizer = AdamW(named, arguments.adamw)
-        let perStep = arguments.trainBatchSize * arguments.gradientAccumulationSteps
-        stepsPerEpoch = max(1, (examples.count + perStep - 1) / perStep)
+        self.optimizer = try optimizer?(named) ?? AdamW(named, arguments.adamw)
+        examplesPerStep = arguments.trainBatchSize * arguments.gradientAccumulationSteps
+        stepsPerEpoch = (examples.count + examplesPerStep - 1) / examplesPerStep
     }
 
     /// The optimizer steps of the whole run.
@@ -102,9 +107,9 @@ public final class Trainer<Task: TrainingTask> {
                 if isLast || arguments.evalSteps.map({ step % $0 == 0 }) == true {
                     try await inPhase("validation") { try await validate() }
                 }
-                if !isLast { try _Concurrency.Task.checkCancellation() }
+                if !isLast { try Task.checkCancellation() }
                 // Lets another trainer have the thread for a step.
-                await _Concurrency.Task.yield()
+                await Task.yield()
             }
         } catch let error as CancellationError {
             // Also from a search or a validation that was cancelled in the middle.
@@ -129,7 +134,7 @@ public final class Trainer<Task: TrainingTask> {
                 isTraining: true, seed: arguments.seed, step: step, microBatch: number,
                 precision: arguments.precision,
                 checkpointsActivations: arguments.gradientCheckpointing, profile: Profile.current)
-            let (value, weight, own) = try await ForwardContext.$current.withValue(context) {
+            let (value, weight, own) = try await ForwardContext.$scoped.withValue(context) {
                 let prepared = try await inPhase("prepare") {
                     try await task.prepare(batch.map { examples[$0] })
                 }
@@ -168,16 +173,22 @@ public final class Trainer<Task: TrainingTask> {
             seconds: Date().timeIntervalSince(start), targetTokens: tokens)
     }
 
-    /// The examples of each micro-batch of an optimizer step: a function of seed and step alone.
-    private func batches(of step: Int) -> [[Int]] {
+    /// The number of examples consumed before an optimizer step, over all epochs: the position in the
+    /// data, whatever the sizes of micro-batches are. The last step of an epoch may have fewer.
+    func examplesConsumed(before step: Int) -> Int {
         let (epoch, place) = step.quotientAndRemainder(dividingBy: stepsPerEpoch)
+        return epoch * examples.count + place * examplesPerStep
+    }
+
+    /// The examples of each micro-batch of an optimizer step: a function of seed and position alone.
+    private func batches(of step: Int) -> [[Int]] {
+        let (epoch, first) = examplesConsumed(before: step)
+            .quotientAndRemainder(dividingBy: examples.count)
         var generator = SeededGenerator(
             seed: SeededGenerator.mixed(arguments.seed &+ UInt64(epoch) &* 0x9E37_79B9))
         let order = Array(examples.indices).shuffled(using: &generator)
+        let all = order[first..<min(order.count, first + examplesPerStep)]
         let size = arguments.trainBatchSize
-        let first = place * size * arguments.gradientAccumulationSteps
-        let all = order[
-            first..<min(order.count, first + size * arguments.gradientAccumulationSteps)]
         return stride(from: all.startIndex, to: all.endIndex, by: size).map {
             Array(all[$0..<min($0 + size, all.endIndex)])
         }
@@ -191,7 +202,10 @@ public final class Trainer<Task: TrainingTask> {
     private func validate() async throws {
         let metrics = try await task.evaluate()
         guard !metrics.isEmpty else { return }
-        let name = arguments.metricForBestModel
+        let chosen = arguments.metricForBestModel ?? task.metricForBestModel
+        guard let name = chosen ?? (metrics.count == 1 ? metrics.keys.first : nil),
+            metrics[name] != nil
+        else { throw TrainingError.unknownMetric(name: chosen, known: metrics.keys.sorted()) }
         let value = metrics[name].flatMap { $0.isFinite ? $0 : nil }
         let previous = best?.metrics[name] ?? -.infinity
         let isBest = value.map { $0 > previous } ?? false
@@ -204,7 +218,7 @@ public final class Trainer<Task: TrainingTask> {
 
     private func save(_ name: String) throws {
         guard let output = arguments.outputDir else { return }
-        try FileManager.default.createDirectory(at: output, withIntermediateDirectories: true)
+        try FileCalls.makeDirectories(output)
         let directory = output.appendingPathComponent(name)
         try inPhase("saving") {
             try AtomicDirectory.write(to: directory, replacing: true) { try task.save(in: $0) }
@@ -215,7 +229,7 @@ public final class Trainer<Task: TrainingTask> {
     private func emit(_ event: TrainingEvent) throws {
         switch event {
         case .evaluated(let step, let metrics, _): report.evaluations.append((step, metrics))
-        case .refreshed(let refresh): report.refreshes.append(refresh)
+        case .scalars(let scalars): report.scalars.append(scalars)
         default: break
         }
         for callback in callbacks { try callback.handle(event) }

@@ -1,8 +1,8 @@
-import Foundation
+public import Foundation
 
 /// The settings of a training run; names and defaults are those of transformers' Trainer.
 public struct TrainingArguments: Sendable {
-    /// How a batch's loss is scaled.
+    /// The scaling of a batch's loss.
     public enum LossReduction: Sendable {
         /// Divided by the target tokens of all micro-batches of a step.
         case meanPerToken
@@ -10,7 +10,7 @@ public struct TrainingArguments: Sendable {
         case sum
     }
 
-    /// Where checkpoints and logs go; nothing is written without it.
+    /// The folder for models and logs; nothing is written without it.
     public var outputDir: URL?
     /// The peak learning rate.
     public var learningRate = 5e-5
@@ -28,20 +28,21 @@ public struct TrainingArguments: Sendable {
     public var maxGradNorm: Double? = 1
     public var adamw = AdamW.Settings()
     public var lossReduction = LossReduction.meanPerToken
-    /// Of the order of examples and of dropout.
+    /// The seed for the order of examples and for dropout.
     public var seed: UInt64 = 42
     /// Optimizer steps between log events.
     public var loggingSteps = 10
     /// Optimizer steps between validations; `nil` validates at the end only.
     public var evalSteps: Int?
-    /// Which validation metric decides what is best; the highest wins.
-    public var metricForBestModel = "em"
+    /// The validation metric that decides which model is best; the highest wins. The task's own
+    /// choice by default.
+    public var metricForBestModel: String?
     /// Parameters whose name contains one of these are not trained.
     public var frozen: [String] = []
     /// The number format of products with weights, in training, validation and re-encoding; not
     /// `.int8`, which has no gradient.
     public var precision = Precision.float32
-    /// Whether the layers of the built-in models keep only their inputs and compute the rest again
+    /// True if the layers of the built-in models keep only their inputs and compute the rest again
     /// when the gradient comes: less memory for about a third more time, the same gradients.
     public var gradientCheckpointing = false
 
@@ -82,46 +83,5 @@ public struct TrainingArguments: Sendable {
         try require(
             adamw.rateFactors.allSatisfy { $0.factor >= 0 && $0.factor.isFinite }, "rateFactors",
             "at least 0")
-    }
-}
-
-/// Training that cannot start or go on.
-public enum TrainingError: Error, Equatable, CustomStringConvertible {
-    case invalidArgument(name: String, rule: String)
-    /// The set of examples is empty.
-    case noExamples
-    /// No parameter's name contains the word.
-    case nothingFrozen(String)
-    /// No trained parameter's name contains the word of a rate factor.
-    case nothingToScale(String)
-    case nothingTrainable
-    /// A loss or gradient is infinite or not a number; the weights are those of the step before.
-    case notFinite(what: String, step: Int, examples: [Int])
-    /// The context encoder made vectors that are infinite or not numbers; the old index stays.
-    case notFiniteVectors(step: Int)
-    /// A retriever without replaceable index was asked to refresh it.
-    case notRefreshable(retriever: String)
-    /// `fit` was called while it ran.
-    case alreadyRunning
-
-    public var description: String {
-        switch self {
-        case .invalidArgument(let name, let rule): "\(name) must be \(rule)"
-        case .noExamples: "there are no training examples"
-        case .nothingFrozen(let word):
-            "no parameter's name contains '\(word)', which was to be frozen"
-        case .nothingToScale(let word):
-            "no trained parameter's name contains '\(word)', whose learning rate was to be scaled"
-        case .nothingTrainable: "every parameter is frozen: there is nothing to train"
-        case .notFinite(let what, let step, let examples):
-            "\(what) is infinite or not a number at step \(step), examples \(examples): the weights "
-                + "were not changed; lower the learning rate, or look at these examples"
-        case .notFiniteVectors(let step):
-            "the context encoder of step \(step) makes vectors that are infinite or not numbers: "
-                + "the index stays as it was"
-        case .notRefreshable(let retriever):
-            "\(retriever) cannot take a new index: use a RefreshableRetriever, or the schedule .never"
-        case .alreadyRunning: "this trainer runs already"
-        }
     }
 }

@@ -1,12 +1,12 @@
-import Foundation
+public import Foundation
 
-/// What a trainer trains: how a batch becomes a loss.
+/// A model with the way a batch of examples becomes its loss.
 ///
 /// Preparing may wait (for a search, say); computing the loss does not, so that between loss and
 /// update nothing else can run in between.
 public protocol TrainingTask: AnyObject {
     associatedtype Example
-    /// What `prepare` hands to `loss`.
+    /// The value that `prepare` hands to `loss`.
     associatedtype Prepared
 
     /// The model whose parameters are trained.
@@ -22,19 +22,23 @@ public protocol TrainingTask: AnyObject {
     /// Scores of the model as it is, by name; without any by default.
     func evaluate() async throws -> [String: Double]
 
+    /// The score that decides which model is best, the highest wins, unless the training arguments
+    /// name another. Nil, the default, takes the only score there is.
+    var metricForBestModel: String? { get }
+
     /// Called with the number of optimizer steps made, after each step and when training ends. The
     /// default does nothing.
     ///
-    /// - Parameter report: tells the trainer's callbacks what happens meanwhile, such as that a new
+    /// - Parameter report: Tells the trainer's callbacks what happens meanwhile, such as that a new
     ///   index is in use.
     func afterStep(
         _ step: Int, isLast: Bool, report: (TrainingEvent) throws -> Void
     ) async throws
 
-    /// Stops before training when something cannot work. The default finds nothing.
+    /// Stops before training when something cannot work. By default nothing does.
     func validate() throws
 
-    /// Stops before training when an example cannot be used. The default finds nothing.
+    /// Stops before training when an example cannot be used. By default every example can.
     func validate(_ examples: [Example]) throws
 
     /// Writes the model into a directory that exists. The default writes nothing.
@@ -43,23 +47,11 @@ public protocol TrainingTask: AnyObject {
 
 extension TrainingTask {
     public func evaluate() async throws -> [String: Double] { [:] }
+    public var metricForBestModel: String? { nil }
     public func afterStep(
         _ step: Int, isLast: Bool, report: (TrainingEvent) throws -> Void
     ) async throws {}
     public func validate() throws {}
     public func validate(_ examples: [Example]) throws {}
     public func save(in directory: URL) throws {}
-}
-
-/// The loss of a batch.
-public struct TrainingLoss {
-    /// A scalar, the sum over the batch.
-    public var sum: Tensor
-    /// How many terms it is the sum of: target tokens, usually.
-    public var weight: Int
-
-    public init(sum: Tensor, weight: Int) {
-        self.sum = sum
-        self.weight = weight
-    }
 }

@@ -8,7 +8,7 @@ import Testing
     ) -> [Float] {
         let dropout = Dropout(0.5)
         dropout.namePaths(path)
-        return ForwardContext.$current.withValue(context) {
+        return ForwardContext.$scoped.withValue(context) {
             for _ in 1..<calls { _ = dropout(Tensor.full([1], 1)) }
             return dropout(Tensor.full([256], 1)).elements
         }
@@ -64,12 +64,12 @@ import Testing
 
     @Test func inferenceKeepsNoTape() {
         let x = Tensor(3).variable()
-        let y = ForwardContext.$current.withValue(.inference) { x * x }
+        let y = ForwardContext.$scoped.withValue(.inference) { x * x }
         #expect(!y.isRecorded && (x * x).isRecorded)
     }
 
     @Test func withoutGradientsKeepsTheRestOfTheContext() {
-        ForwardContext.$current.withValue(Self.training()) {
+        ForwardContext.$scoped.withValue(Self.training()) {
             withoutGradients {
                 #expect(ForwardContext.current.isTraining)
                 #expect(ForwardContext.current.step == 2 && !ForwardContext.current.recordsTape)

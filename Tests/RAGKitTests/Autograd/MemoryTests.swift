@@ -162,7 +162,7 @@ private final class Net: Module {
 /// One step of plain gradient descent, changing parameters in place.
 private func trainingStep(_ net: Net, _ step: Int) -> Float {
     let context = ForwardContext(isTraining: true, seed: 3, step: step)
-    return ForwardContext.$current.withValue(context) {
+    return ForwardContext.$scoped.withValue(context) {
         let loss = net.loss(step)
         let found = gradients(of: loss, for: net.parameters())
         for parameter in net.parameters() {

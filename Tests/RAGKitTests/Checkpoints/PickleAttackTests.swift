@@ -272,7 +272,7 @@ private let views: [CraftedFile] = [
         ]), says: "other things than"),
 ]
 
-@Suite struct PickleAttackTests {
+@Suite(.tags(.files)) struct PickleAttackTests {
     @Test(arguments: codeRunners) func runsNoCode(_ file: CraftedFile) throws {
         try file.expectRefused()
     }

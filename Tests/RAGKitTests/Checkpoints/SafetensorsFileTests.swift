@@ -154,7 +154,7 @@ private let attacks: [Attack] = [
         "unknown key", #"{"a":{"dtype":"U8","strides":[1]}}"#, says: "'a': unknown key 'strides'"),
 ]
 
-@Suite struct SafetensorsFileTests {
+@Suite(.tags(.files)) struct SafetensorsFileTests {
     @Test(arguments: shortFiles + attacks)
     func refusesAttack(_ attack: Attack) throws {
         let folder = try TemporaryDirectory()
@@ -260,7 +260,7 @@ private let attacks: [Attack] = [
         #expect(refused > whole.count * 4)
     }
 
-    @Test func readsAMillionTensorsInLinearTime() throws {
+    @Test(.tags(.slow), .unlessFast) func readsAMillionTensorsInLinearTime() throws {
         let folder = try TemporaryDirectory()
         var header = "{"
         header.reserveCapacity(90_000_000)
@@ -281,7 +281,7 @@ private let attacks: [Attack] = [
         #expect(seconds < 60)
     }
 
-    @Test func refusesAMillionEqualOffsetsQuickly() throws {
+    @Test(.tags(.slow), .unlessFast) func refusesAMillionEqualOffsetsQuickly() throws {
         let folder = try TemporaryDirectory()
         let parts = (0..<1_000_000).map {
             "\"\($0)\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}"
@@ -310,27 +310,14 @@ private let attacks: [Attack] = [
         }
     }
 
-    @Test(.enabled(if: Shared.exists("golden/bart/expected.safetensors")))
-    func readsFilesOfTheReference() throws {
-        for name in ["golden/bart/expected.safetensors", "golden/t5/rag/model.safetensors"] {
-            let file = try SafetensorsFile(contentsOf: Shared.url(name))
+    @Test(.tags(.golden), arguments: Golden.all)
+    func readsFilesOfTheReference(golden: Golden) throws {
+        for name in ["expected.safetensors", "rag/model.safetensors"] {
+            let file = try SafetensorsFile(contentsOf: golden.folder.appendingPathComponent(name))
             #expect(file.names.count > 10)
             for entry in file.entries {
                 #expect(entry.count == entry.shape.reduce(1, *))
             }
         }
-    }
-}
-
-/// Files beside the package that are not part of it.
-enum Shared {
-    static func url(_ name: String) -> URL {
-        var package = URL(fileURLWithPath: #filePath).resolvingSymlinksInPath()
-        for _ in 0..<4 { package.deleteLastPathComponent() }
-        return package.deletingLastPathComponent().appendingPathComponent("shared/\(name)")
-    }
-
-    static func exists(_ name: String) -> Bool {
-        FileManager.default.fileExists(atPath: url(name).path)
     }
 }

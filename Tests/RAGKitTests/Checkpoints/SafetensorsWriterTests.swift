@@ -3,7 +3,7 @@ import Testing
 
 @testable import RAGKit
 
-@Suite struct SafetensorsWriterTests {
+@Suite(.tags(.files)) struct SafetensorsWriterTests {
     @Test func writesWhatItReads() throws {
         let folder = try TemporaryDirectory()
         let url = folder.file("a.safetensors")

@@ -20,7 +20,7 @@ enum CheckpointFixtures {
     }
 }
 
-@Suite struct TorchFileTests {
+@Suite(.tags(.files)) struct TorchFileTests {
     @Test(arguments: ["weights.bin", "protocol4.bin"])
     func tensorsOfEveryKind(name: String) throws {
         let weights = try ModelWeights(contentsOf: CheckpointFixtures.file(name))
@@ -28,7 +28,7 @@ enum CheckpointFixtures {
         #expect(weights.names.first == "plain" && weights.names.last == "double")
         #expect(weights.shape("permuted") == [5, 2, 3])
         #expect(weights.dtype("brain") == .bfloat16)
-        #expect(weights.convertedTypes == [.float64, .float16, .bfloat16])
+        #expect(weights.convertedTypes == ["float64", "float16", "bfloat16"])
     }
 
     @Test func contiguousFloatsAreNotCopied() throws {
@@ -151,23 +151,24 @@ enum CheckpointFixtures {
         #expect(written.dtype("half_transposed") == .float16 && written.dtype("double") == .float64)
     }
 
-    @Test(.enabled(if: Shared.exists("golden/bart/rag-bin")))
+    @Test(.tags(.golden), .enabled(if: ExtraFiles.has("bart/rag-bin", in: ExtraFiles.golden)))
     func binOfTheReferenceEqualsItsSafetensors() throws {
+        let folder = try #require(ExtraFiles.golden).appendingPathComponent("bart")
         for part in ["rag", "ctx_encoder"] {
-            let bin = try ModelWeights(directory: Shared.url("golden/bart/\(part)-bin"))
-            let safe = try ModelWeights(directory: Shared.url("golden/bart/\(part)"))
+            let bin = try ModelWeights(directory: folder.appendingPathComponent("\(part)-bin"))
+            let safe = try ModelWeights(directory: folder.appendingPathComponent("\(part)"))
             #expect(bin.source.hasSuffix(".bin") && safe.source.hasSuffix(".safetensors"))
             #expect(safe.names.count > 30 && Set(bin.names).isSuperset(of: safe.names))
             for name in safe.names {
                 expectIdentical(try bin.tensor(name), try safe.tensor(name), name)
             }
         }
-        let bin = try RagModel(contentsOf: Shared.url("golden/bart/rag-bin"))
-        let safe = try RagModel(contentsOf: Shared.url("golden/bart/rag"))
+        let bin = try RagModel(contentsOf: folder.appendingPathComponent("rag-bin"))
+        let safe = try RagModel(contentsOf: folder.appendingPathComponent("rag"))
         try bin.loadContextEncoder(
-            from: Shared.url("golden/bart/ctx_encoder-bin"),
-            tokenizer: Shared.url("golden/bart/ctx_encoder_tokenizer"))
-        try safe.loadContextEncoder(from: Shared.url("golden/bart/ctx_encoder"))
+            from: folder.appendingPathComponent("ctx_encoder-bin"),
+            tokenizer: folder.appendingPathComponent("ctx_encoder_tokenizer"))
+        try safe.loadContextEncoder(from: folder.appendingPathComponent("ctx_encoder"))
         for (a, b) in zip(bin.namedValues(), safe.namedValues()) {
             #expect(a.name == b.name)
             expectIdentical(a.parameter.value, b.parameter.value, a.name)

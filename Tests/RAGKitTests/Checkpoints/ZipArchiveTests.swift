@@ -128,7 +128,7 @@ private let attacks: [CraftedFile] = [
     },
 ]
 
-@Suite struct ZipArchiveTests {
+@Suite(.tags(.files)) struct ZipArchiveTests {
     @Test(arguments: attacks) func refusesAttack(_ file: CraftedFile) throws {
         try file.expectRefused()
     }

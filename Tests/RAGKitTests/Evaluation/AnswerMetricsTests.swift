@@ -4,7 +4,7 @@ import Testing
 @testable import RAGKit
 
 /// Against `Fixtures/answer-metrics/expected.json`, which `make_fixture.py` beside it wrote.
-@Suite struct AnswerMetricsTests {
+@Suite(.tags(.golden)) struct AnswerMetricsTests {
     private func expected(_ key: String) throws -> [JSONValue] {
         let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
             .deletingLastPathComponent()

@@ -3,7 +3,7 @@ import Testing
 
 @testable import RAGKit
 
-@Suite struct GoldFileTests {
+@Suite(.tags(.files)) struct GoldFileTests {
     /// Values that Python's `ast.literal_eval` gives.
     @Test func pythonLists() {
         let cases: [(String, [String]?)] = [

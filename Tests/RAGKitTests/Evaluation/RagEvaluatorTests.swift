@@ -8,14 +8,15 @@ import Testing
         var lists: [String: [Int]]
         var passages = TinyRag.passages
         var needs: QueryNeeds { .text }
-        func passages(
-            for queries: [RetrievalQuery], count: Int
-        ) async throws -> [[RetrievedPassage]] {
-            queries.map { query in
-                lists[query.text, default: []].prefix(count).map {
-                    RetrievedPassage(passage: passages[$0], score: 0)
-                }
-            }
+        func retrieve(
+            _ queries: RetrievalQueries, count: Int
+        ) async throws -> RetrievalResult {
+            RetrievalResult(
+                queries.texts.map { text in
+                    lists[text, default: []].prefix(count).map {
+                        RetrievedPassage(passage: passages[$0], score: 0)
+                    }
+                })
         }
     }
 

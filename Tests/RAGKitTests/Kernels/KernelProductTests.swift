@@ -50,7 +50,7 @@ extension KernelTests {
             (1, 4000, 300), (31, 1003, 333), (7, 205, 120), (6, 70, 256), (3, 131, 257),
         ]
 
-        @Test func againstTheDefinition() {
+        @Test(.tags(.slow), .unlessFast) func againstTheDefinition() {
             atEachLevel { level in
                 for threads in [1, 3] {
                     let usual = ragkit_thread_count()
@@ -145,7 +145,7 @@ extension KernelTests {
             }
         }
 
-        @Test func againstTheDefinition() {
+        @Test(.tags(.slow), .unlessFast) func againstTheDefinition() {
             for (i, (m, n, k)) in Products.shapes.enumerated() where m * n * k < 300_000 {
                 var random = TestRandom(UInt64(i))
                 let a = random.floats(m * k), b = random.floats(n * k)
@@ -190,7 +190,7 @@ extension KernelTests {
         }
 
         /// Operands of either orientation, none of them packed before.
-        @Test func bfloat16AgainstTheDefinition() {
+        @Test(.tags(.slow), .unlessFast) func bfloat16AgainstTheDefinition() {
             for (i, (m, n, k)) in Products.shapes.enumerated() where m * n * k < 3_000_000 {
                 var random = TestRandom(UInt64(i))
                 let exact = random.floats(max(m * k, 1)).map(rounded)
@@ -221,7 +221,7 @@ extension KernelTests {
 
         /// Threads that would pack the same columns share their panels, which come in parts of 16 MB: the
         /// bits are those of a product with a pack.
-        @Test func sharedPanelsAreThoseOfAPack() {
+        @Test(.tags(.slow), .unlessFast) func sharedPanelsAreThoseOfAPack() {
             var random = TestRandom(7)
             let usual = ragkit_thread_count()
             defer { ragkit_set_thread_count(usual) }
@@ -291,191 +291,6 @@ extension KernelTests {
                             "\(i): \(x), level \(level), format \(format)")
                     }
                 }
-            }
-        }
-    }
-
-    /// Bias and activation, as they are done while a part of a product is in cache, against the product
-    /// and what comes after it: every bit is the same.
-    @Suite(.serialized) struct LinearLayers {
-        private static let shapes = [
-            (0, 3, 4), (3, 0, 4), (3, 4, 0), (1, 7, 16), (5, 33, 64), (40, 100, 70),
-            (300, 129, 100), (60, 2200, 700), (700, 300, 650), (100, 40, 900),
-        ]
-
-        /// x · weightᵀ by way of a pack in `format`, or of the weight as it lies.
-        private func multiply(
-            _ format: Int32?, _ m: Int, _ n: Int, _ k: Int, _ weight: [Float],
-            packed: (UnsafeRawPointer) -> Void, plain: () -> Void
-        ) {
-            guard let format else { return plain() }
-            let pack = UnsafeMutableRawPointer.allocate(
-                byteCount: ragkit_pack_bytes(format, k, n), alignment: 64)
-            defer { pack.deallocate() }
-            ragkit_pack(format, true, k, n, weight, k, pack)
-            packed(pack)
-        }
-
-        private func check(
-            _ format: Int32?, _ m: Int, _ n: Int, _ k: Int, alpha: Float = 1, bias: [Float]?,
-            _ function: Int32, isApart: Bool, _ name: String
-        ) {
-            var random = TestRandom(UInt64(m + n + k))
-            let x = random.floats(m * k), weight = random.floats(n * k)
-            var sum = [Float](repeating: .nan, count: m * n)
-            multiply(format, m, n, k, weight) {
-                ragkit_gemm_packed(m, alpha, x, k, $0, 0, &sum, n)
-            } plain: {
-                ragkit_gemm(false, true, m, n, k, alpha, x, k, weight, k, 0, &sum, n)
-            }
-            if let bias { for i in 0..<m * n { sum[i] += bias[i % n] } }
-            var expected = sum
-            ragkit_map(m * n, function, sum, &expected)
-
-            var pre = [Float](repeating: .nan, count: m * n), y = pre
-            y.withUnsafeMutableBufferPointer { y in
-                pre.withUnsafeMutableBufferPointer { apart in
-                    let pre = isApart ? apart : y
-                    multiply(format, m, n, k, weight) {
-                        ragkit_linear_packed(
-                            m, alpha, x, $0, bias, function, pre.baseAddress, y.baseAddress)
-                    } plain: {
-                        ragkit_linear(
-                            m, n, k, alpha, x, weight, bias, function, pre.baseAddress,
-                            y.baseAddress)
-                    }
-                }
-            }
-            // Compared first: a failure would print all numbers.
-            let isSame = y == expected && (!isApart || pre == sum)
-            #expect(isSame, "\(name), format \(format ?? -1), \(m)x\(n)x\(k)")
-        }
-
-        @Test func againstProductBiasAndMap() {
-            var random = TestRandom(8)
-            let bias = random.floats(3000)
-            atEachLevel { level in
-                for threads in [1, 3] {
-                    let usual = ragkit_thread_count()
-                    defer { ragkit_set_thread_count(usual) }
-                    ragkit_set_thread_count(threads)
-                    let name = "level \(level), \(threads) threads"
-                    let formats = [nil, RAGKIT_FLOAT32, RAGKIT_BFLOAT16, RAGKIT_INT8].map {
-                        $0.map { Int32($0) }
-                    }
-                    for (m, n, k) in Self.shapes {
-                        for format in formats {
-                            check(
-                                format, m, n, k, bias: bias, Int32(RAGKIT_GELU), isApart: true, name
-                            )
-                            check(
-                                format, m, n, k, bias: nil, Int32(RAGKIT_RELU), isApart: false, name
-                            )
-                            check(
-                                format, m, n, k, alpha: 0.7, bias: bias, Int32(RAGKIT_IDENTITY),
-                                isApart: false, name)
-                            check(
-                                format, m, n, k, bias: nil, Int32(RAGKIT_TANH), isApart: true, name)
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    @Suite(.serialized) struct Search {
-        /// Values on a coarse grid, so that sums are exact and ties are many.
-        private func vectors(_ count: Int, _ random: inout TestRandom) -> [Float] {
-            (0..<count).map { _ in Float(random.int(5) - 2) }
-        }
-
-        private func bruteForce(
-            _ query: ArraySlice<Float>, _ base: [Float], _ dimension: Int, _ count: Int,
-            _ excluded: Set<Int>
-        ) -> [(Int, Float)] {
-            let start = query.startIndex
-            let all = (0..<base.count / max(dimension, 1)).filter { !excluded.contains($0) }.map {
-                row in
-                (
-                    row,
-                    (0..<dimension).reduce(Float(0)) {
-                        $0 + query[start + $1] * base[row * dimension + $1]
-                    }
-                )
-            }
-            let best = all.sorted { a, b in
-                if a.1.isNaN != b.1.isNaN { return b.1.isNaN }
-                return !a.1.isNaN && a.1 != b.1 ? a.1 > b.1 : a.0 < b.0
-            }
-            return Array(best.prefix(count))
-                + [(Int, Float)](repeating: (-1, -.infinity), count: max(0, count - best.count))
-        }
-
-        @Test(arguments: [
-            (0, 5, 8), (1, 1, 1), (1, 3000, 8), (3, 700, 33), (20, 1500, 17), (150, 1200, 16),
-        ])
-        func againstBruteForce(queries: Int, rows: Int, dimension: Int) {
-            atEachLevel { level in
-                var random = TestRandom(91)
-                let query = vectors(queries * dimension, &random)
-                var base = vectors(rows * dimension, &random)
-                if rows > 10 {
-                    base[3 * dimension] = .nan
-                    base[7 * dimension] = .nan
-                    base[9 * dimension] = .infinity
-                }
-                for exclusion in [false, true] {
-                    let lists = (0..<queries).map { _ in
-                        Set(
-                            (0..<(exclusion ? min(rows, 1 + random.int(50)) : 0)).map { _ in
-                                random.int(rows)
-                            }
-                        ).sorted()
-                    }
-                    let offsets = lists.reduce(into: [0]) { $0.append($0.last! + $1.count) },
-                        flat = lists.flatMap { $0 } + [0]
-                    for count in [0, 1, 5, rows] where count <= rows {
-                        var found = [Int](repeating: 99, count: queries * count)
-                        var scores = [Float](repeating: 99, count: queries * count)
-                        if exclusion {
-                            ragkit_search(
-                                queries, rows, dimension, query, base, count, offsets, flat, &found,
-                                &scores)
-                        } else {
-                            ragkit_search(
-                                queries, rows, dimension, query, base, count, nil, nil, &found,
-                                &scores)
-                        }
-                        for i in 0..<queries {
-                            let expected = bruteForce(
-                                query[i * dimension..<(i + 1) * dimension], base, dimension, count,
-                                Set(lists[i]))
-                            let rowsFound = Array(found[i * count..<(i + 1) * count])
-                            #expect(
-                                rowsFound == expected.map { $0.0 },
-                                "query \(i) of \(queries), count \(count), level \(level)")
-                            let alike = zip(scores[i * count..<(i + 1) * count], expected)
-                                .allSatisfy {
-                                    $0 == $1.1 || ($0.isNaN && $1.1.isNaN)
-                                }
-                            #expect(
-                                alike,
-                                "scores of query \(i) of \(queries), count \(count), level \(level)"
-                            )
-                        }
-                    }
-                }
-            }
-        }
-
-        @Test func threadsChangeNoBits() {
-            var random = TestRandom(92)
-            let query = random.floats(40 * 64), base = random.floats(9000 * 64)
-            expectSameBits {
-                var found = [Int](repeating: 0, count: 400),
-                    scores = [Float](repeating: 0, count: 400)
-                ragkit_search(40, 9000, 64, query, base, 10, nil, nil, &found, &scores)
-                return scores + found.map { Float($0) }
             }
         }
     }

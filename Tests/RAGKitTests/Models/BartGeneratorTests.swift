@@ -157,7 +157,7 @@ import Testing
         var cache = model.startDecoding(
             model.encode(Self.contexts), attending: [[0], [1]], maxLength: 4)
         _ = model.step([2, 2], &cache)
-        _ = model.step([5, 4], &cache)  // from here on the rows have two histories
+        _ = model.step([5, 4], &cache)  // from here on the rows have two prefixes
         func places(_ cache: DecoderCache) -> [UnsafePointer<Float>] {
             (cache.firstLayer.layers + cache.otherLayers.layers)
                 .flatMap { [$0.keys.pointer, $0.values.pointer] }
@@ -221,7 +221,7 @@ import Testing
         let model = Self.model()
         func states(_ seed: UInt64) -> [Float] {
             let context = ForwardContext(isTraining: true, seed: seed)
-            return ForwardContext.$current.withValue(context) { Self.states(model).elements }
+            return ForwardContext.$scoped.withValue(context) { Self.states(model).elements }
         }
         #expect(states(1) == states(1) && states(1) != states(2))
         #expect(states(1) != Self.states(model).elements)

@@ -87,7 +87,7 @@ import Testing
         let model = Self.model()
         let batch = TinyModels.batch
         let (begin, end) = (Int32(batch.offsets[2]), Int32(batch.totalTokens))
-        ForwardContext.$current.withValue(.init(checkpointsActivations: checkpointing)) {
+        ForwardContext.$scoped.withValue(.init(checkpointsActivations: checkpointing)) {
             let many = Array(begin..<end).reversed() + [0]
             for rows in [[0, 2, begin], [begin + 1, 0, end - 1, begin + 1], many, []] {
                 let (some, all) = (model(batch, at: rows), model(batch).rows(rows))
@@ -116,7 +116,7 @@ import Testing
         let profile = Profile()
         let model = Self.model()
         let batch = TinyModels.batch
-        ForwardContext.$current.withValue(.init(profile: profile)) { _ = model(batch, at: rows) }
+        ForwardContext.$scoped.withValue(.init(profile: profile)) { _ = model(batch, at: rows) }
         let (width, inner) = (TinyModels.bert.hiddenSize, TinyModels.bert.intermediateSize)
         func products(_ rows: Int) -> Int { 4 * rows * width * (width + inner) }
         let first =
@@ -143,7 +143,7 @@ import Testing
             attention.value.weight.update(weight)
             attention.value.bias?.update(bias)
             let context = ForwardContext(isTraining: true, seed: 4)
-            return ForwardContext.$current.withValue(context) {
+            return ForwardContext.$scoped.withValue(context) {
                 attention(same.slice(0..<3), same, segments).detached
             }
         }
@@ -168,13 +168,13 @@ import Testing
             expectGradient(
                 of: { inputs in
                     let context = ForwardContext(isTraining: isTraining, seed: 4)
-                    return ForwardContext.$current.withValue(context) {
+                    return ForwardContext.$scoped.withValue(context) {
                         attention(inputs[0], inputs[1], segments)
                     }
                 }, at: [asking, hidden], seed: 9)
             expectEveryParameterReached(in: attention, isKeyBias: { $0 == "key.bias" }) {
                 let context = ForwardContext(isTraining: isTraining, seed: 4)
-                return ForwardContext.$current.withValue(context) {
+                return ForwardContext.$scoped.withValue(context) {
                     attention(asking, hidden, segments)
                 }
             }
@@ -203,7 +203,7 @@ import Testing
         let model = Self.model()
         func states(_ seed: UInt64) -> [Float] {
             let context = ForwardContext(isTraining: true, seed: seed)
-            return ForwardContext.$current.withValue(context) { model(TinyModels.batch).elements }
+            return ForwardContext.$scoped.withValue(context) { model(TinyModels.batch).elements }
         }
         #expect(states(1) == states(1) && states(1) != states(2))
         #expect(states(1) != model(TinyModels.batch).elements)

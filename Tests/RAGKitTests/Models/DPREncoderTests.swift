@@ -33,7 +33,7 @@ import Testing
             let model = Self.model(pooling: pooling, projection: projection, normalizes: normalizes)
             let batch = TinyModels.batch
             let width = 12
-            let states = Naive.rows(model.hiddenStates(batch).doubles, width: width)
+            let states = Naive.rows(model.body.bert(batch).doubles, width: width)
             let pooled: [[Double]] = (0..<batch.count).map { index in
                 let rows = states[batch.offsets[index]..<batch.offsets[index + 1]]
                 guard pooling == .mean else { return states[batch.offsets[index]] }

@@ -61,7 +61,7 @@ import Testing
 
     /// Rows that differ in their contexts alone go through the first self-attention as one, and give
     /// what each gives alone.
-    @Test func rowsWithOneHistoryShareTheFirstSelfAttention() {
+    @Test func rowsWithOnePrefixShareTheFirstSelfAttention() {
         let model = BartGenerator(configuration: TinyModels.bart)
         model.randomize(seed: 6)
         let contexts = TokenBatch([[5, 6, 7], [8, 9], [10, 11, 12, 13], [4, 6]])
@@ -69,7 +69,7 @@ import Testing
         var cache = model.startDecoding(
             memory, attending: [[0], [1], [2], [3]], maxLength: 6)
         let steps: [[Int32]] = [[2, 2, 2, 2], [5, 5, 6, 5], [7, 8, 7, 7], [9, 9, 9, 9]]
-        // Of each step the different histories: [2]; [2 5], [2 6]; [2 5 7], [2 5 8], [2 6 7]; …
+        // The distinct prefixes of each step: [2]; [2 5], [2 6]; [2 5 7], [2 5 8], [2 6 7]; …
         for (step, distinct) in zip(steps.indices, [1, 2, 3, 3]) {
             #expect(cache.begunRows(steps[step]) == distinct)
             let states = model.step(steps[step], &cache)
@@ -85,6 +85,7 @@ extension DecoderCache {
     /// How many rows the first self-attention has in a step with these tokens.
     fileprivate func begunRows(_ tokens: [Int32]) -> Int {
         var copy = self
-        return copy.begin(tokens).count
+        copy.append(tokens)
+        return copy.prefixes.firstRows.count
     }
 }

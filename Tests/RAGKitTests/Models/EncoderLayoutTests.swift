@@ -4,7 +4,7 @@ import Testing
 @testable import RAGKit
 
 /// One encoder in files of every origin.
-@Suite struct EncoderLayoutTests {
+@Suite(.tags(.files)) struct EncoderLayoutTests {
     private static var source: DPREncoder {
         TinyRag.encoder(.context, vocabulary: 30, seed: 5, dimension: 0)
     }
@@ -125,7 +125,7 @@ import Testing
     }
 }
 
-@Suite struct RagLayoutTests {
+@Suite(.tags(.files)) struct RagLayoutTests {
     private func expectSame(_ found: RagModel, _ expected: RagModel, _ what: String = "") {
         let (mine, theirs) = (found.namedValues(), expected.namedValues())
         #expect(mine.map(\.name) == theirs.map(\.name), "\(what)")
@@ -214,7 +214,7 @@ import Testing
         try RagModel(questionEncoder: encoder, generator: generator).save(to: whole)
         let config = try JSONValue(contentsOf: whole.appendingPathComponent("config.json"))
         #expect(try config.int("retrieval_vector_size") == 6)
-        let part = try loadGenerator(from: whole)
+        let part = try ModelRegistry.standard.generator(contentsOf: whole)
         for (a, b) in zip(part.namedValues(), model.generator.namedValues()) {
             expectIdentical(a.parameter.value, b.parameter.value, a.name)
         }

@@ -5,21 +5,18 @@ import Testing
 
 /// The real all-MiniLM-L6-v2 against the reference: `Scripts/fetch-minilm.sh` says how to run it.
 private enum MiniLM {
-    static let environment = ProcessInfo.processInfo.environment
-    static let folder = environment["RAGKIT_MINILM"].map { URL(fileURLWithPath: $0) }
-    static let data = environment["RAGKIT_MINILM_DATA"].map { URL(fileURLWithPath: $0) }
-
     static func encoder(_ role: EncoderRole) throws -> (DPREncoder, any Tokenizer, SafetensorsFile)
     {
-        let folder = try #require(folder)
+        let folder = try #require(ExtraFiles.miniLM)
         return (
-            try DPREncoder(contentsOf: folder, role: role), try loadTokenizer(from: folder),
+            try DPREncoder(contentsOf: folder, role: role),
+            try AutoTokenizer.load(contentsOf: folder),
             try SafetensorsFile(contentsOf: folder.appendingPathComponent("expected.safetensors"))
         )
     }
 
     static func passages() throws -> [Passage] {
-        let file = try #require(data).appendingPathComponent("passages.tsv")
+        let file = try #require(ExtraFiles.data).appendingPathComponent("passages.tsv")
         let lines = try String(contentsOf: file, encoding: .utf8).split(separator: "\n").dropFirst()
         return lines.enumerated().map { index, line in
             let parts = line.split(separator: "\t", omittingEmptySubsequences: false)
@@ -28,7 +25,7 @@ private enum MiniLM {
     }
 
     static func questions() throws -> [String] {
-        let file = try #require(data).appendingPathComponent("qa-dev.jsonl")
+        let file = try #require(ExtraFiles.data).appendingPathComponent("qa-dev.jsonl")
         return try String(contentsOf: file, encoding: .utf8).split(separator: "\n").map {
             try #require(try JSONValue(parsing: String($0)).string("question"))
         }
@@ -39,7 +36,7 @@ private enum MiniLM {
         _ texts: [String], _ encoder: DPREncoder, _ tokenizer: any Tokenizer
     ) throws -> Tensor {
         try encoder.vectors(
-            of: TokenColumn(
+            of: TokenSequences(
                 texts.map { tokenizer.encode($0, maxLength: encoder.maxTokens).ids }))
     }
 
@@ -59,7 +56,10 @@ private enum MiniLM {
     }
 }
 
-@Suite(.enabled(if: MiniLM.folder != nil && MiniLM.data != nil)) struct MiniLMTests {
+@Suite(
+    .tags(.golden, .slow), .unlessFast,
+    .enabled(if: ExtraFiles.miniLM != nil && ExtraFiles.data != nil))
+struct MiniLMTests {
     @Test func textsAreTheReferences() throws {
         let (encoder, tokenizer, file) = try MiniLM.encoder(.context)
         let expected = try Tensor(StoredTensor(file.entry(named: "texts", dtype: .float32)))
@@ -110,7 +110,7 @@ private enum MiniLM {
         let questions = try MiniLM.questions()
         let (questionEncoder, tokenizer, file) = try MiniLM.encoder(.question)
         let hits = try FlatIndex(vectors).search(
-            MiniLM.vectors(questions, questionEncoder, tokenizer), count: 20, excluding: [])
+            MiniLM.vectors(questions, questionEncoder, tokenizer), count: 20)
         let gold = try file.entry(named: "gold", dtype: .int64)
         let top = try file.entry(named: "top", dtype: .int64)
         return [1, 5, 20].map { k in

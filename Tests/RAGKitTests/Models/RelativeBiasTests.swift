@@ -7,7 +7,7 @@ import Testing
     // MARK: Buckets
 
     /// Against `Fixtures/t5-buckets/expected.json`, which `make_fixture.py` beside it wrote.
-    @Test func bucketsAreTheReferences() throws {
+    @Test(.tags(.golden)) func bucketsAreTheReferences() throws {
         let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
             .deletingLastPathComponent().appendingPathComponent("Fixtures/t5-buckets/expected.json")
         let json = try JSONValue(contentsOf: file)

@@ -4,7 +4,7 @@ import Testing
 @testable import RAGKit
 
 /// Directories of sentence-transformers, written here as that library lays them out.
-@Suite struct SentenceTransformerTests {
+@Suite(.tags(.files)) struct SentenceTransformerTests {
     private static let width = 12
     private static var bert: DPREncoder {
         TinyRag.encoder(.question, vocabulary: 30, seed: 5, dimension: 0)
@@ -62,7 +62,7 @@ import Testing
         for role in [EncoderRole.question, .context] {
             let encoder = try DPREncoder(contentsOf: folder.url, role: role)
             #expect(encoder.dimension == Self.width && encoder.maxTokens == 7)
-            let states = Naive.rows(Self.bert.hiddenStates(Self.batch).doubles, width: Self.width)
+            let states = Naive.rows(Self.bert.body.bert(Self.batch).doubles, width: Self.width)
             let pooled = Self.batch.offsets.indices.dropLast().map { index -> [Double] in
                 let rows = states[Self.batch.offsets[index]..<Self.batch.offsets[index + 1]]
                 guard mode == "mean_tokens" else { return rows[rows.startIndex] }

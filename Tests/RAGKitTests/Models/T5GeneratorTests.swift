@@ -269,7 +269,7 @@ import Testing
     @Test func dropoutFollowsTheSeedInEveryPlace() {
         func states(_ model: T5Generator, _ seed: UInt64) -> [Float] {
             let context = ForwardContext(isTraining: true, seed: seed)
-            return ForwardContext.$current.withValue(context) { Self.states(model).elements }
+            return ForwardContext.$scoped.withValue(context) { Self.states(model).elements }
         }
         let model = Self.model()
         #expect(states(model, 1) == states(model, 1) && states(model, 1) != states(model, 2))

@@ -1,3 +1,4 @@
+import Synchronization
 import Testing
 
 @testable import RAGKit
@@ -11,7 +12,7 @@ import Testing
         let context = ForwardContext(
             isTraining: true, seed: 3, step: 2, precision: precision,
             checkpointsActivations: isOn)
-        return try ForwardContext.$current.withValue(context) {
+        return try ForwardContext.$scoped.withValue(context) {
             let value = try loss()
             let found = gradients(of: value, for: model.parameters())
             return (value.detached, model.parameters().map { found[$0] })
@@ -47,8 +48,7 @@ import Testing
         var config = TinyModels.t5
         config.dropoutRate = 0.3
         let model = T5Generator(configuration: config)
-        TinyRag.fill(model, seed: 4)
-        model.namePaths()
+        model.randomize(seed: 4)
         expectSame(model, relative: 1e-5) {
             let memory = model.encode(TokenBatch([[3, 4, 5], [6, 7]]))
             let states = model.decode(
@@ -64,9 +64,9 @@ import Testing
                 var config = TinyModels.bert
                 config.numHiddenLayers = 6
                 let model = BertModel(config)
-                TinyRag.fill(model, seed: 1)
+                model.randomize(seed: 1)
                 let context = ForwardContext(isTraining: true, checkpointsActivations: isOn)
-                return ForwardContext.$current.withValue(context) {
+                return ForwardContext.$scoped.withValue(context) {
                     let start = StoragePool.live.load(ordering: .relaxed)
                     let states = model(TokenBatch([[1, 2, 3]]))
                     defer { withExtendedLifetime(states) {} }
@@ -83,7 +83,7 @@ import Testing
         await #expect(processExitsWith: .failure) {
             let (x, forgotten) = (Tensor.full([2], 1).variable(), Tensor.full([2], 3).variable())
             let context = ForwardContext(checkpointsActivations: true)
-            ForwardContext.$current.withValue(context) {
+            ForwardContext.$scoped.withValue(context) {
                 let y = Dropout(0).checkpointed([x]) { $0[0] * forgotten }
                 _ = gradients(of: y.sum(), for: [x, forgotten])
             }
@@ -102,7 +102,7 @@ import Testing
         }
         #expect(gradients(of: once().sum(), for: [x])[0].elements == [4, 4])
         #expect(calls == 1)
-        ForwardContext.$current.withValue(.init(checkpointsActivations: true)) {
+        ForwardContext.$scoped.withValue(.init(checkpointsActivations: true)) {
             #expect(gradients(of: once().sum(), for: [x])[0].elements == [4, 4])
             #expect(calls == 3)
             withoutGradients { #expect(once().elements == [4, 4]) }

@@ -70,7 +70,7 @@ import Testing
         let layer = Self.initialized(LayerNorm(64))
         let dropout = Dropout(0.5)
         let context = ForwardContext(isTraining: true, seed: 1)
-        let found = ForwardContext.$current.withValue(context) {
+        let found = ForwardContext.$scoped.withValue(context) {
             let x = Tensor.full([8, 64], 1).variable()
             let residual = Tensor.counting([8, 64]).variable()
             var generator = SeededGenerator(seed: 3)
@@ -90,7 +90,7 @@ import Testing
         let x = Tensor.counting([20])
         #expect(dropout(x).storage === x.storage && dropout.mask().rate == 0)
         let context = ForwardContext(isTraining: true)
-        ForwardContext.$current.withValue(context) {
+        ForwardContext.$scoped.withValue(context) {
             #expect(dropout(x).elements != x.elements && Dropout(0).mask().rate == 0)
         }
     }

@@ -58,7 +58,7 @@ import Testing
         let hidden = Tensor.counting([6, 4])
         let own = SegmentMap(selfAttention: [0, 6])
         let context = ForwardContext(isTraining: true, seed: 1)
-        let dropped = ForwardContext.$current.withValue(context) { layer(hidden, own) }
+        let dropped = ForwardContext.$scoped.withValue(context) { layer(hidden, own) }
         #expect(dropped.elements != layer(hidden, own).elements)
     }
 
@@ -74,7 +74,7 @@ import Testing
         other.shareValues(of: layer)
         expectClose(other(hidden), Self.product(inner.map { max(0, $0) }, layer.contract))
         let context = ForwardContext(isTraining: true, seed: 1)
-        let dropped = ForwardContext.$current.withValue(context) { other(hidden) }
+        let dropped = ForwardContext.$scoped.withValue(context) { other(hidden) }
         #expect(dropped.elements != other(hidden).elements)
     }
 }

@@ -48,7 +48,7 @@ import Testing
     @Test(arguments: Precision.allCases, [1, 3, 17, 300])
     func linearRoundsItsOperandsOnly(_ precision: Precision, rows: Int) {
         let (x, weight, bias) = (random([rows, 37], 1), random([29, 37], 2), random([29], 3))
-        let found = ForwardContext.$current.withValue(.init(recordsTape: false)) {
+        let found = ForwardContext.$scoped.withValue(.init(recordsTape: false)) {
             withPrecision(precision) { x.linear(weight, bias: bias) }
         }
         let shifts = bias.doubles
@@ -96,7 +96,7 @@ import Testing
         linear.weight.update(random([5, 8], 7))
         let x = random([4, 8], 8)
         func product() -> Tensor {
-            ForwardContext.$current.withValue(.init(recordsTape: false, precision: precision)) {
+            ForwardContext.$scoped.withValue(.init(recordsTape: false, precision: precision)) {
                 linear(x)
             }
         }
@@ -118,7 +118,7 @@ import Testing
         weight.update(random([5, 8], 9))
         let x = random([4, 8], 10)
         func product() -> [Float] {
-            ForwardContext.$current.withValue(.inference) { x.linear(weight.value).elements }
+            ForwardContext.$scoped.withValue(.inference) { x.linear(weight.value).elements }
         }
         let address = weight.value.pointer
         let before = product()
@@ -132,7 +132,7 @@ import Testing
     @Test(arguments: Precision.allCases)
     func rowsAreIndependent(_ precision: Precision) {
         let (x, weight) = (random([40, 70], 11), random([90, 70], 12))
-        ForwardContext.$current.withValue(.init(recordsTape: false, precision: precision)) {
+        ForwardContext.$scoped.withValue(.init(recordsTape: false, precision: precision)) {
             let all = x.linear(weight)
             for row in [0, 7, 39] {
                 let one = x.slice(row..<row + 1).linear(weight)

@@ -211,4 +211,61 @@ import Testing
         expectIdentical(both(copy).0, expectedY)
         #expect(both(parameter.value).0.elements != expectedY.elements)
     }
+
+    /// A new optimizer with the state of another goes on with the same bits; the state is a copy.
+    @Test(arguments: [AdamW.Variant.torch, .transformers])
+    func itsStateGoesOn(variant: AdamW.Variant) throws {
+        var numbers = SeededGenerator(seed: 12)
+        var settings = AdamW.Settings()
+        settings.variant = variant
+        settings.weightDecay = 0.1
+        let named = Self.parameters(&numbers)
+        let optimizer = AdamW(named.map { (name: $0.0, parameter: $0.1) }, settings)
+        let values = (0..<6).map { _ in
+            Self.shapes.map { Tensor.randomNormal($0.1, using: &numbers) }
+        }
+        func step(_ optimizer: AdamW, _ parameters: [(String, Parameter)], _ number: Int) {
+            // The last parameter has no gradient in the first steps, so that its count is its own.
+            let used = number < 2 ? parameters.dropLast() : parameters[...]
+            let sum = zip(used, values[number]).map { ($0.1.tensor * $1).sum() }
+                .reduce(Tensor(0)) { $0 + $1 }
+            optimizer.update(gradients(of: sum, for: used.map(\.1)), learningRate: 0.01)
+        }
+        for number in 0..<3 { step(optimizer, named, number) }
+        let state = optimizer.state
+        let copies = named.map { name, parameter in
+            let copy = Parameter(parameter.shape, .zeros)
+            copy.update(parameter.value.copied())
+            return (name, copy)
+        }
+        for number in 3..<6 { step(optimizer, named, number) }
+        #expect(state.counts["layer.layer_norm.weight.step"] == 1 && state.counts["step"] == 3)
+
+        let other = AdamW(copies.map { (name: $0.0, parameter: $0.1) }, settings)
+        try other.load(state)
+        for number in 3..<6 { step(other, copies, number) }
+        for (mine, theirs) in zip(copies, named) {
+            #expect(mine.1.value.elements == theirs.1.value.elements, "\(mine.0)")
+        }
+        #expect(other.step == 6)
+    }
+
+    @Test func refusesAStateOfAnother() throws {
+        var numbers = SeededGenerator(seed: 13)
+        let named = Self.parameters(&numbers).map { (name: $0.0, parameter: $0.1) }
+        let optimizer = AdamW(named)
+        optimizer.update(
+            Self.gradient(named[0].parameter, .full([3, 37], 1)), learningRate: 0.01)
+        var state = optimizer.state
+        state.tensors["layer.dense.weight.exp_avg"] = nil
+        state.tensors["layer.dense.bias.exp_avg"] = .zeros([36])
+        state.tensors["layer.dense.bias.exp_avg_sq"] = .zeros([37])
+        state.counts["layer.dense.bias.step"] = 1
+        state.counts["other.step"] = 1
+        let expected = OptimizerError.doesNotFit(
+            missing: ["layer.dense.weight.exp_avg"], unexpected: ["other.step"],
+            wrongShape: ["layer.dense.bias.exp_avg"])
+        #expect(throws: expected) { try optimizer.load(state) }
+        #expect(optimizer.state.counts == ["step": 1, "layer.dense.weight.step": 1])
+    }
 }

@@ -8,7 +8,7 @@ import Testing
 
     enum Switch: String, CaseIterable, CustomTestStringConvertible {
         case decodesQuestion, truncatesQuestion, startsWithTarget, addsAtSecond, ranksBySmoothed
-        case indexVectors, omitsSpace
+        case indexVectors, omitsSpace, excludesBosByBatch
 
         var testDescription: String { rawValue }
 
@@ -21,6 +21,7 @@ import Testing
             case .ranksBySmoothed: \.ranksBySmoothedLoss
             case .indexVectors: \.generatesWithIndexVectors
             case .omitsSpace: \.omitsSpaceBeforeTarget
+            case .excludesBosByBatch: \.excludesBosByBatch
             }
         }
 
@@ -35,6 +36,7 @@ import Testing
             case .ranksBySmoothed: []  // has a test of its own
             case .indexVectors: ["scores of answers"]
             case .omitsSpace: ["targets"]
+            case .excludesBosByBatch: []  // only with `excludeBosScore`: RagLossTests
             }
         }
     }

@@ -97,7 +97,7 @@ import Testing
             }
             parameter.update(Tensor(elements, shape: parameter.shape))
         }
-        return try ForwardContext.$current.withValue(.inference) {
+        return try ForwardContext.$scoped.withValue(.inference) {
             try TinyRag.loss(model, smoothing: smoothing).perExample.doubles.reduce(0, +)
         }
     }

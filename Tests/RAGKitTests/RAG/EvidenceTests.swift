@@ -12,7 +12,7 @@ import Testing
         #expect(evidence.contexts.count == 9 && evidence.count == 3 && evidence.documents == 3)
         let (encoder, tokenizer) = try #require(try model.contextParts())
         for (place, id) in TinyRag.lists.flatMap({ $0 }).enumerated() {
-            let row = Int(evidence.candidates.rows[place])
+            let row = Int(evidence.candidates.passageIndices[place])
             let expected = PassageEncoder(tokenizer: tokenizer)
                 .ids(of: TinyRag.passages[id], for: encoder)
             #expect(evidence.contextEncoderInputs.map { Array($0[row]) } == expected)
@@ -27,7 +27,7 @@ import Testing
     @Test func whereScoresComeFrom() throws {
         let model = try TinyRag.model()
         let vectors = model.questionEncoder(try model.questionTokens(TinyRag.questions))
-        func scores(_ found: [[RetrievedPassage]], given: [[Float]]? = nil) throws -> Tensor {
+        func scores(_ found: RetrievalResult, given: [[Float]]? = nil) throws -> Tensor {
             let evidence = try model.evidence(TinyRag.questions, passages: found, scores: given)
             return try model.documentScores(vectors, evidence)
         }
@@ -65,11 +65,12 @@ import Testing
     @Test func aRetrieverWithoutVectors() async throws {
         struct Fixed: Retriever {
             var needs: QueryNeeds { .text }
-            func passages(
-                for queries: [RetrievalQuery], count: Int
-            ) async throws -> [[RetrievedPassage]] {
-                #expect(queries.map(\.text) == TinyRag.questions)
-                return TinyRag.found(withVectors: false).map { Array($0.reversed().prefix(count)) }
+            func retrieve(
+                _ queries: RetrievalQueries, count: Int
+            ) async throws -> RetrievalResult {
+                #expect(queries.texts == TinyRag.questions)
+                let lists = TinyRag.found(withVectors: false).passages
+                return RetrievalResult(lists.map { $0.reversed() }).prefix(count)
             }
         }
         let model = try TinyRag.model(endToEnd: false)
@@ -103,7 +104,8 @@ import Testing
     @Test func countsOfPassagesAndScoresMustFit() throws {
         let model = try TinyRag.model()
         #expect(throws: RagError.countMismatch(what: "passages", expected: 3, found: 2)) {
-            _ = try model.evidence(TinyRag.questions, passages: Array(TinyRag.found().prefix(2)))
+            _ = try model.evidence(
+                TinyRag.questions, passages: TinyRag.found([[0, 2, 5], [3, 1, 4]]))
         }
         #expect(throws: RagError.countMismatch(what: "scores", expected: 9, found: 8)) {
             _ = try model.evidence(
@@ -133,7 +135,8 @@ import Testing
             ["why"], passages: [[RetrievedPassage(passage: passage, score: 0)]])
         #expect(evidence.contexts.lengths == [model.generator.maxTokens])
         #expect(evidence.contextEncoderInputs?.lengths == [64])
-        #expect(try model.questionTokens([long]).lengths == [model.questionEncoder.maxTokens])
+        #expect(model.questionEncoder.maxTokens == 64)
+        #expect(try model.questionTokens([long]).lengths == [64])
         #expect(try model.targetTokens([long]).lengths == [model.generator.maxTokens])
         let loss = try model.loss(
             vectors: model.questionEncoder(model.questionTokens([long])), evidence: evidence,
@@ -141,37 +144,43 @@ import Testing
         #expect(loss.sum.item().isFinite)
     }
 
+    /// The passages of a result, best first, with vectors of some ids.
+    private static func found(
+        _ result: RetrievalResult, ids: Range<Int>, dimension: Int
+    ) -> RetrievalResult {
+        RetrievalResult(
+            result.passages.map { list in
+                list.map { RetrievedPassage(passage: $0.passage, score: 0) }
+            },
+            vectors: PassageVectors(
+                ids: ids.map { PassageID($0) }, vectors: .zeros([ids.count, dimension])))
+    }
+
     /// What a retriever must not do is named.
     @Test func aRetrieversPromises() async throws {
         struct Wrong: Retriever {
-            var change: @Sendable ([[RetrievedPassage]]) -> [[RetrievedPassage]]
+            var change: @Sendable (RetrievalResult) -> RetrievalResult
             var needs: QueryNeeds { .vector }
-            func passages(
-                for queries: [RetrievalQuery], count: Int
-            ) async throws -> [[RetrievedPassage]] {
+            func retrieve(
+                _ queries: RetrievalQueries, count: Int
+            ) async throws -> RetrievalResult {
                 change(TinyRag.found())
             }
         }
-        let wrongs: [(String, @Sendable ([[RetrievedPassage]]) -> [[RetrievedPassage]])] = [
-            ("lists of passages", { Array($0.prefix(2)) }),
-            ("4 passages", { $0.map { $0 + [$0[0]] } }),
+        let wrongs: [(String, @Sendable (RetrievalResult) -> RetrievalResult)] = [
+            ("lists of passages", { RetrievalResult($0.passages.dropLast()) }),
+            ("4 passages", { RetrievalResult($0.passages.map { $0 + [$0[0]] }) }),
             (
                 "score",
-                { lists in
-                    lists.map { $0.map { RetrievedPassage(passage: $0.passage, score: .nan) } }
+                { found in
+                    RetrievalResult(
+                        found.passages.map { list in
+                            list.map { RetrievedPassage(passage: $0.passage, score: .nan) }
+                        })
                 }
             ),
-            (
-                "vector",
-                { lists in
-                    lists.map {
-                        $0.map {
-                            RetrievedPassage(
-                                passage: $0.passage, score: 0, vector: Tensor.zeros([3]))
-                        }
-                    }
-                }
-            ),
+            ("vectors of 3 numbers, expected 6", { Self.found($0, ids: 0..<6, dimension: 3) }),
+            ("passage 5 has no vector", { Self.found($0, ids: 0..<5, dimension: 6) }),
         ]
         for (word, change) in wrongs {
             let model = try TinyRag.model(endToEnd: false)
@@ -180,7 +189,7 @@ import Testing
                 _ = try await model.answer(TinyRag.questions)
             }
             #expect(error?.description.contains(word) == true, "\(error?.description ?? "")")
-            #expect(error?.description.contains("broke a promise") == true)
+            #expect(error?.description.contains("violates its contract") == true)
         }
     }
 }

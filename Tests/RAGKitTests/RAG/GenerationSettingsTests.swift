@@ -5,7 +5,7 @@ import Testing
 
 /// Every setting of generation at values that are not the default, id for id with the reference: see
 /// `Fixtures/generation/make_fixture.py`.
-@Suite struct GenerationSettingsTests {
+@Suite(.tags(.golden)) struct GenerationSettingsTests {
     /// The settings of one case and what the reference wrote.
     struct Case: Sendable, CustomTestStringConvertible {
         let json: JSONValue

@@ -3,7 +3,7 @@ import Testing
 @testable import RAGKit
 
 /// Every sequence that the reference generated, id for id.
-@Suite struct GoldenGenerationTests {
+@Suite(.tags(.golden)) struct GoldenGenerationTests {
     @Test(arguments: Golden.all, [false, true])
     func ragToken(golden: Golden, endToEnd: Bool) async throws {
         let questions = try golden.strings("questions")

@@ -4,7 +4,7 @@ import Testing
 @testable import RAGKit
 
 /// Every number on the way from text to update, against the reference's.
-@Suite struct GoldenParityTests {
+@Suite(.tags(.golden)) struct GoldenParityTests {
     @Test(arguments: Golden.all)
     func knowledgeBaseVectors(golden: Golden) throws {
         let folder = golden.folder.appendingPathComponent("ctx_encoder")

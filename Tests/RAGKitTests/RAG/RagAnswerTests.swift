@@ -59,7 +59,7 @@ import Testing
     @Test func dropoutIsOffInGeneration() async throws {
         let (plain, dropping) = (try TinyRag.model(), try TinyRag.model(dropout: 0.4))
         let expected = try await plain.generate(TinyRag.questions)
-        let found = try await ForwardContext.$current.withValue(
+        let found = try await ForwardContext.$scoped.withValue(
             ForwardContext(isTraining: true, seed: 3)
         ) { try await dropping.generate(TinyRag.questions) }
         #expect(found == expected)
@@ -103,10 +103,10 @@ import Testing
         let all = try await model.answer(["why"], passages: TinyRag.found([[0, 1, 2, 3]]))
         #expect(all[0].sources.count == 4)
         for count in [0, -1] {
-            await #expect(throws: RetrievalError.invalidCount(count)) {
+            await #expect(throws: IndexError.invalidCount(count)) {
                 _ = try await model.answer(["why"], count: count)
             }
-            await #expect(throws: RetrievalError.invalidCount(count)) {
+            await #expect(throws: IndexError.invalidCount(count)) {
                 _ = try await model.answer(
                     ["why"], count: count, passages: TinyRag.found([[0, 1]]))
             }
@@ -177,7 +177,7 @@ import Testing
         let found = try await model.answer(TinyRag.questions, passages: TinyRag.found())
         for (question, answer) in found.enumerated() {
             let evidence = try model.evidence(
-                [answer.question], passages: [TinyRag.found()[question]])
+                [answer.question], passages: TinyRag.found([TinyRag.lists[question]]))
             let naive = NaiveRag(
                 model, contexts: evidence.contexts,
                 scores: [answer.sources.map { Double($0.score) }],

@@ -83,6 +83,28 @@ import Testing
         }
     }
 
+    /// Encoders of a user's own are checked as the library's are.
+    @Test func tokenizersLargerThanAUsersOwnEncoder() async throws {
+        let plain = try TinyRag.model(endToEnd: false)
+        let words = plain.questionTokenizer
+        let size = words.vocabularySize
+        let error = #expect(throws: RagError.self) {
+            _ = try RagModel(
+                questionEncoder: MeanWordsEncoder(vocabularySize: size - 1, seed: 1),
+                questionTokenizer: words, generator: plain.generator,
+                generatorTokenizer: plain.generatorTokenizer)
+        }
+        #expect(
+            error
+                == .vocabularyMismatch(part: "question encoder", tokenizer: size, model: size - 1))
+        let model = try TinyRag.model(endToEnd: false)
+        try model.setContextEncoder(MeanWordsEncoder(vocabularySize: size - 2, seed: 1))
+        model.setContextEncoderTokenizer(words)
+        await expect("context encoder's tokenizer", "\(size - 2)") {
+            _ = try TinyRag.loss(model)
+        }
+    }
+
     @Test func emptyQuestionsAndTargets() async throws {
         let model = try TinyRag.model()
         for question in ["", "  \t", "\n"] {
@@ -127,9 +149,9 @@ import Testing
     @Test func refreshAskedOfWhatCannot() async throws {
         struct Fixed: Retriever {
             var needs: QueryNeeds { .text }
-            func passages(
-                for queries: [RetrievalQuery], count: Int
-            ) async throws -> [[RetrievedPassage]] { TinyRag.found() }
+            func retrieve(
+                _ queries: RetrievalQueries, count: Int
+            ) async throws -> RetrievalResult { TinyRag.found() }
         }
         let model = try TinyRag.model()
         model.retriever = Fixed()

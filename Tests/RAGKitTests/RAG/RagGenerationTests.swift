@@ -26,7 +26,8 @@ import Testing
                 TinyRag.questions, passages: TinyRag.found(), generation: settings)
             for question in 0..<3 {
                 let evidence = try model.evidence(
-                    [TinyRag.questions[question]], passages: [TinyRag.found()[question]])
+                    [TinyRag.questions[question]],
+                    passages: TinyRag.found([TinyRag.lists[question]]))
                 let vectors = model.questionEncoder(
                     try model.questionTokens([TinyRag.questions[question]]))
                 let scores = try model.documentScores(vectors, evidence).doubles

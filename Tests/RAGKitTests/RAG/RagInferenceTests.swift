@@ -45,7 +45,7 @@ import Testing
         let model = try TinyRag.model()
         let inference = try model.inference()
         let before = try await inference.answer(TinyRag.questions).map(\.logProbability)
-        TinyRag.fill(model.generator, seed: 77)
+        model.generator.randomize(seed: 77)
         model.generation.maxLength = 2
         model.retriever = nil
         #expect(try await inference.answer(TinyRag.questions).map(\.logProbability) == before)

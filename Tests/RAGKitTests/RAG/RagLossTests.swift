@@ -34,7 +34,8 @@ import Testing
         #expect(abs(plain - smoothed) > 0.1)
     }
 
-    /// Left out only where every target begins with the start token, and of the likelihood only.
+    /// Left out of targets that begin with the start token, or, as in the reference, only where every
+    /// target of the batch does; and of the likelihood only.
     @Test func excludesTheStartTokensScore() throws {
         let model = try TinyRag.model(.sequence)
         let ids = model.generator.tokenIDs
@@ -49,16 +50,20 @@ import Testing
             let naive = NaiveRag(
                 model, contexts: evidence.contexts, scores: rows(scores), targets: mine,
                 start: ids.decoderStart)
-            for excludes in [false, true] {
+            for (excludes, byBatch) in [(false, false), (true, false), (true, true)] {
                 model.configuration.excludeBosScore = excludes
+                model.configuration.compatibility.excludesBosByBatch = byBatch
                 let loss = try model.loss(
                     vectors: vectors, evidence: evidence, targets: TokenBatch(mine),
                     smoothing: smoothing)
                 let expected = mine.indices.map {
-                    naive.sequence(
-                        $0, smoothing: Double(smoothing), skip: excludes && first == bos ? 1 : 0)
+                    let skips = byBatch ? first == bos : mine[$0][0] == bos
+                    return naive.sequence(
+                        $0, smoothing: Double(smoothing), skip: excludes && skips ? 1 : 0)
                 }
-                expectClose(loss.perExample, expected, relative: 1e-5, "excludes \(excludes)")
+                expectClose(
+                    loss.perExample, expected, relative: 1e-5,
+                    "excludes \(excludes), by batch \(byBatch)")
             }
         }
     }

@@ -5,10 +5,6 @@ import Testing
 
 /// A RAG checkpoint of real size, made by `Fixtures/real-size/make_real_size.py`, which says how to run it.
 private enum RealSize {
-    static let folder = ProcessInfo.processInfo.environment["RAGKIT_REAL_SIZE"].map {
-        URL(fileURLWithPath: $0)
-    }
-
     /// Memory of this process that no file backs, in bytes.
     static func anonymousMemory() throws -> Int {
         let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
@@ -42,9 +38,10 @@ private enum RealSize {
     }
 }
 
-@Suite(.serialized, .enabled(if: RealSize.folder != nil)) struct RealSizeTests {
+@Suite(.serialized, .tags(.golden, .slow), .unlessFast, .enabled(if: ExtraFiles.realSize != nil))
+struct RealSizeTests {
     @Test(arguments: ["safetensors", "bin"]) func loadsAndAgrees(format: String) throws {
-        let root = try #require(RealSize.folder)
+        let root = try #require(ExtraFiles.realSize)
         let folder = root.appendingPathComponent(format)
         let bytes = try RealSize.weightBytes(folder)
         for name in ["", "ctx_encoder/"] {  // into the page cache
@@ -70,7 +67,7 @@ private enum RealSize {
         func values(_ name: String) throws -> Tensor {
             try Tensor(StoredTensor(expected.entry(named: name, dtype: .float32)))
         }
-        try ForwardContext.$current.withValue(.inference) {
+        try ForwardContext.$scoped.withValue(.inference) {
             let questions = try RealSize.ids(expected, "question_ids")
             let context = try #require(model.contextEncoder)
             let generator = try #require(model.generator as? BartGenerator)

@@ -15,7 +15,7 @@ import Testing
         t5.tokenIDs = GeneratorTokenIDs(bos: nil, eos: 2, pad: 1, decoderStart: 3)
         change(&t5)
         let generator = T5Generator(configuration: t5)
-        TinyRag.fill(generator, seed: 5)
+        generator.randomize(seed: 5)
         var configuration = RagConfiguration()
         configuration.marginalization = kind
         configuration.nDocs = 3
@@ -75,7 +75,7 @@ import Testing
         #expect(
             again.namedValues().contains { $0.name == name } == !(isTied || isShared),
             "a shared matrix is one parameter")
-        let alone = try loadGenerator(from: folder).projection
+        let alone = try T5Generator(contentsOf: folder).projection
         expectIdentical(alone.weight, expected.weight, "the generator by itself")
         #expect(alone.scale == expected.scale)
         again.retriever = model.retriever

@@ -15,37 +15,42 @@ import Testing
         let vectors = Tensor.randomNormal([20, 4], using: &numbers)
         let retriever = try DenseRetriever(base(20), vectors: vectors)
         #expect(retriever.needs == .vector && retriever.version.number == 0)
-        let queries = (0..<3).map { _ in
-            RetrievalQuery(text: "", vector: .randomNormal([4], using: &numbers))
-        }
-        let found = try await retriever.passages(for: queries, count: 5)
-        for (query, list) in zip(queries, found) {
-            let vector = try #require(query.vector)
+        let questions = Tensor.randomNormal([3, 4], using: &numbers)
+        let queries = RetrievalQueries(texts: ["", "", ""], vectors: questions)
+        let result = try await retriever.retrieve(queries, count: 5)
+        let known = try #require(result.vectors)
+        #expect(known.ids.count == Set(known.ids).count && known.vectors.dim(1) == 4)
+        #expect(result.source?.version == 0)
+        #expect(result.source?.knowledgeBase === retriever.knowledgeBase)
+        for (query, list) in result.passages.enumerated() {
+            let vector = questions.slice(query..<query + 1)
             let best = (0..<20).map { dot(vector, vectors.slice($0..<$0 + 1)) }.sorted(by: >)
             expectClose(
                 list.map { Double($0.score) }, Array(best.prefix(5)), relative: 1e-4)
             for hit in list {
                 let id = hit.passage.id.rawValue
                 #expect(hit.passage.title == "Title \(id)")
-                #expect(hit.vector?.elements == vectors.slice(id..<id + 1).elements)
-                expectClose(
-                    Double(hit.score), dot(vector, try #require(hit.vector)), relative: 1e-4)
+                let row = Int(try #require(known.row(of: hit.passage.id)))
+                let own = known.vectors.slice(row..<row + 1)
+                expectIdentical(own, vectors.slice(id..<id + 1))
+                expectClose(Double(hit.score), dot(vector, own), relative: 1e-4)
             }
         }
-        #expect(try await retriever.passages(for: [], count: 5).isEmpty)
-        #expect(try await retriever.passages(for: queries, count: 50).map(\.count) == [20, 20, 20])
+        let none = RetrievalQueries(texts: [])
+        #expect(try await retriever.retrieve(none, count: 5).passages.isEmpty)
+        let all = try await retriever.retrieve(queries, count: 50)
+        #expect(all.passages.map(\.count) == [20, 20, 20])
+        #expect(all.vectors?.ids.count == 20, "each passage once")
     }
 
     @Test func excludedPassagesAreNotFound() async throws {
         let vectors = Tensor((0..<8).map { Float($0) }, shape: [8, 1])
         let retriever = try DenseRetriever(base(8), vectors: vectors)
-        let one = Tensor([1], shape: [1])
-        let found = try await retriever.passages(
-            for: [
-                RetrievalQuery(text: "", vector: one, excluded: [7, 5]),
-                RetrievalQuery(text: "", vector: one),
-            ], count: 3)
-        #expect(found.map { $0.map(\.passage.id) } == [[6, 4, 3], [7, 6, 5]])
+        let found = try await retriever.retrieve(
+            RetrievalQueries(
+                texts: ["", ""], vectors: .full([2, 1], 1), excluded: [[7, 5], []]),
+            count: 3)
+        #expect(found.passages.map { $0.map(\.passage.id) } == [[6, 4, 3], [7, 6, 5]])
     }
 
     @Test func whatDoesNotFit() async throws {
@@ -58,20 +63,16 @@ import Testing
             try retriever.publish(IndexVersion(index: FlatIndex(.zeros([2, 2])), number: 9))
         }
         #expect(retriever.version.number == 0, "the old version stays")
-        let good = RetrievalQuery(text: "x", vector: .zeros([2]))
-        for (query, expected) in [
-            (RetrievalQuery(text: "x"), RetrievalError.missingVector(query: 1)),
-            (
-                RetrievalQuery(text: "x", vector: .zeros([3])),
-                .dimensionMismatch(expected: 2, found: 3)
-            ),
-        ] {
-            await #expect(throws: expected) {
-                _ = try await retriever.passages(for: [good, query], count: 1)
-            }
+        await #expect(throws: RetrievalError.missingVectors) {
+            _ = try await retriever.retrieve(RetrievalQueries(texts: ["x", "y"]), count: 1)
         }
-        await #expect(throws: RetrievalError.invalidCount(0)) {
-            _ = try await retriever.passages(for: [good], count: 0)
+        await #expect(throws: IndexError.dimensionMismatch(expected: 2, found: 3)) {
+            let long = RetrievalQueries(texts: ["x"], vectors: .zeros([1, 3]))
+            _ = try await retriever.retrieve(long, count: 1)
+        }
+        await #expect(throws: IndexError.invalidCount(0)) {
+            let good = RetrievalQueries(texts: ["x"], vectors: .zeros([1, 2]))
+            _ = try await retriever.retrieve(good, count: 0)
         }
     }
 
@@ -84,12 +85,14 @@ import Testing
                 group.addTask {
                     var seen: Set<Float> = []
                     for _ in 0..<60 {
-                        let query = RetrievalQuery(text: "", vector: Tensor([1, 0, 0], shape: [3]))
-                        let lists = try await retriever.passages(for: [query, query], count: 50)
-                        let scores = Set(lists.flatMap { $0.map(\.score) })
-                        let vectors = Set(
-                            lists.flatMap { $0.compactMap { $0.vector?.elements[0] } })
+                        let queries = RetrievalQueries(
+                            texts: ["", ""],
+                            vectors: Tensor([1, 0, 0, 1, 0, 0], shape: [2, 3]))
+                        let found = try await retriever.retrieve(queries, count: 50)
+                        let scores = Set(found.passages.flatMap { $0.map(\.score) })
+                        let vectors = Set(found.vectors?.vectors.elements ?? [])
                         #expect(scores.count == 1 && vectors == scores)
+                        #expect(scores == [Float(found.source?.version ?? -1)])
                         seen.formUnion(scores)
                     }
                     return seen
@@ -98,7 +101,7 @@ import Testing
             group.addTask {
                 for number in 1...versions {
                     let index = FlatIndex(.full([rows, 3], Float(number)))
-                    try retriever.publish(IndexVersion(index: index, step: number, number: number))
+                    try retriever.publish(IndexVersion(index: index, number: number, step: number))
                     await Task.yield()
                 }
                 return []

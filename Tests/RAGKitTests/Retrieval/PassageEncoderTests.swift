@@ -70,7 +70,7 @@ private final class CountingTokenizer: Tokenizer {
     @Test func dropoutIsOff() throws {
         let (encoding, encoder) = try encoder(dropout: 0.3)
         let first = try encoding.encode(base(), with: encoder)
-        let second = try ForwardContext.$current.withValue(
+        let second = try ForwardContext.$scoped.withValue(
             ForwardContext(isTraining: true, seed: 4)
         ) { try encoding.encode(base(), with: encoder) }
         expectClose(second, first, relative: 1e-5)
@@ -109,15 +109,15 @@ private final class CountingTokenizer: Tokenizer {
 
         let place = try TemporaryDirectory()
         try base().save(to: place.url)
-        let stored = try KnowledgeBase(opening: place.url)
+        let stored = try KnowledgeBase(contentsOf: place.url)
         _ = try counted.tokens(of: stored, for: encoder, storage: .besidePassages)
         #expect(counting.count == 46)
-        let opened = try KnowledgeBase(opening: place.url)
+        let opened = try KnowledgeBase(contentsOf: place.url)
         expectIdentical(try counted.encode(opened, with: encoder), first)
         #expect(counting.count == 46)
         for row in 0..<opened.count {
             #expect(
-                try counted.tokens(of: opened, for: encoder).ids(of: PassageID(row))
+                try counted.tokens(of: opened, for: encoder)[row]
                     == encoding.ids(of: try opened.passage(PassageID(row)), for: encoder))
         }
 
@@ -125,7 +125,7 @@ private final class CountingTokenizer: Tokenizer {
             .context, vocabulary: counting.vocabularySize, seed: 6, maxTokens: 9)
         let tokens = try counted.tokens(of: memory, for: shorter)
         #expect(
-            counting.count > 46 && (0..<23).allSatisfy { tokens.length(of: PassageID($0)) <= 9 })
+            counting.count > 46 && (0..<23).allSatisfy { tokens.length(at: $0) <= 9 })
     }
 
     /// Ids are taken from the base for its own passages alone: not for one whose words were changed,
@@ -136,30 +136,30 @@ private final class CountingTokenizer: Tokenizer {
         let counted = PassageEncoder(tokenizer: counting)
         let base = base()
         let found = try [20, 3, 7].map { try base.passage($0) }
-        let retriever = try DenseRetriever(base, vectors: .zeros([base.count, 2]))
+        let source = RetrievalSource(knowledgeBase: base)
         let expected = found.map { encoding.ids(of: $0, for: encoder) }
-        #expect(counted.ids(of: found, for: encoder, foundBy: retriever) == expected)
+        #expect(counted.ids(of: found, for: encoder, from: source) == expected)
         #expect(counting.count == 3)
 
         _ = try counted.tokens(of: base, for: encoder)
         #expect(counting.count == 26)
-        #expect(counted.ids(of: found, for: encoder, foundBy: retriever) == expected)
+        #expect(counted.ids(of: found, for: encoder, from: source) == expected)
         #expect(counting.count == 26)
-        #expect(counted.ids(of: found, for: encoder, foundBy: nil) == expected)
+        #expect(counted.ids(of: found, for: encoder, from: nil) == expected)
         #expect(counting.count == 29)
 
         var changed = found[1]
         changed.text += " twice a day"
         let foreign = Passage(id: 23, title: "Tides", text: "The moon")
         #expect(
-            counted.ids(of: [found[0], changed, foreign], for: encoder, foundBy: retriever)
+            counted.ids(of: [found[0], changed, foreign], for: encoder, from: source)
                 == [found[0], changed, foreign].map { encoding.ids(of: $0, for: encoder) })
         #expect(counting.count == 31)
 
         let shorter = TinyRag.encoder(
             .context, vocabulary: counting.vocabularySize, seed: 6, maxTokens: 9)
         #expect(
-            counted.ids(of: found, for: shorter, foundBy: retriever)
+            counted.ids(of: found, for: shorter, from: source)
                 == found.map { encoding.ids(of: $0, for: shorter) })
         #expect(counting.count == 34)
     }

@@ -11,27 +11,26 @@ import Testing
 
     /// Queries 0, 5 and 9 fit the passages of their numbers best, others the less the farther away.
     private static let contract = RetrieverContract(
-        queries: [0, 5, 9].map { RetrievalQuery(text: "\($0)") }, passages: passages.count, count: 4
-    )
+        queries: RetrievalQueries(texts: ["0", "5", "9"]), passages: passages.count, count: 4)
 
     /// Right in everything, but for what `breaking` does with it.
     private struct Line: Retriever {
         var needs = QueryNeeds.text
-        var search: @Sendable ([RetrievalQuery], Int) async throws -> [[RetrievedPassage]] = {
+        var search: @Sendable (RetrievalQueries, Int) async throws -> [[RetrievedPassage]] = {
             Line.search($0, $1)
         }
 
-        func passages(
-            for queries: [RetrievalQuery], count: Int
-        ) async throws -> [[RetrievedPassage]] {
-            try await search(queries, count)
+        func retrieve(
+            _ queries: RetrievalQueries, count: Int
+        ) async throws -> RetrievalResult {
+            RetrievalResult(try await search(queries, count))
         }
 
-        static func search(_ queries: [RetrievalQuery], _ count: Int) -> [[RetrievedPassage]] {
-            queries.map { query in
-                let place = Float(query.text) ?? 0
+        static func search(_ queries: RetrievalQueries, _ count: Int) -> [[RetrievedPassage]] {
+            zip(queries.texts, queries.excluded).map { text, excluded in
+                let place = Float(text) ?? 0
                 return RetrieverContractTests.passages
-                    .filter { !query.excluded.contains($0.id) }
+                    .filter { !excluded.contains($0.id) }
                     .map {
                         // Never two at the same distance.
                         let distance = Float($0.id.rawValue) - place
@@ -45,12 +44,20 @@ import Testing
 
     private func expectBroken(
         _ promise: RetrieverContract.Promise, sourceLocation: SourceLocation = #_sourceLocation,
-        _ search: @escaping @Sendable ([RetrievalQuery], Int) async throws -> [[RetrievedPassage]]
+        _ search: @escaping @Sendable (RetrievalQueries, Int) async throws -> [[RetrievedPassage]]
+    ) async {
+        await expectBroken(
+            promise, by: Line(search: search), Self.contract, sourceLocation: sourceLocation)
+    }
+
+    private func expectBroken(
+        _ promise: RetrieverContract.Promise, by retriever: any Retriever,
+        _ contract: RetrieverContract, sourceLocation: SourceLocation = #_sourceLocation
     ) async {
         let error = await #expect(
             throws: RetrieverContract.Violation.self, sourceLocation: sourceLocation
         ) {
-            try await Self.contract.verify(Line(search: search))
+            try await contract.verify(retriever)
         }
         #expect(
             error?.promise == promise, "\(error?.description ?? "")", sourceLocation: sourceLocation
@@ -65,13 +72,12 @@ import Testing
         let dense = try DenseRetriever(
             KnowledgeBase(passages: Self.passages),
             vectors: .randomNormal([Self.passages.count, 6], using: &numbers))
-        let queries = (0..<4).map { _ in
-            RetrievalQuery(text: "", vector: .randomNormal([6], using: &numbers))
-        }
+        let queries = RetrievalQueries(
+            texts: ["", "", "", ""], vectors: .randomNormal([4, 6], using: &numbers))
         for count in [1, 5, 12, 40] {
             try await RetrieverContract(queries: queries, passages: 12, count: count).verify(dense)
         }
-        await #expect(throws: RetrievalError.missingVector(query: 0)) {
+        await #expect(throws: RetrievalError.missingVectors) {
             try await Self.contract.verify(dense)
         }
     }
@@ -80,11 +86,12 @@ import Testing
         await expectBroken(.oneListForEachQuery) { Line.search($0, $1).dropLast() }
         // One list for an empty batch.
         await expectBroken(.oneListForEachQuery) {
-            $0.isEmpty ? [[]] : Line.search($0, $1)
+            $0.count == 0 ? [[]] : Line.search($0, $1)
         }
         // Lists in an order of its own.
-        await expectBroken(.oneListForEachQuery) {
-            Line.search($0.sorted { $0.text < $1.text }, $1)
+        await expectBroken(.oneListForEachQuery) { queries, count in
+            let order = queries.texts.indices.sorted { queries.texts[$0] < queries.texts[$1] }
+            return Line.search(queries.selecting(order), count)
         }
     }
 
@@ -124,7 +131,7 @@ import Testing
         }
         // Numbered by place in the answer: one id for many texts.
         await expectBroken(.stableIDs) { queries, count in
-            Line.search(queries.map { RetrievalQuery(text: $0.text) }, count).map { list in
+            Line.search(RetrievalQueries(texts: queries.texts), count).map { list in
                 list.enumerated().map { place, found in
                     var renamed = found
                     renamed.passage.id = PassageID(place)
@@ -139,33 +146,28 @@ import Testing
                 calls += 1
                 return calls
             }
+            let moved = queries.texts.map { "\((Int($0) ?? 0) + call % 3)" }
             return Line.search(
-                queries.map { query in
-                    var moved = query
-                    moved.text = "\((Int(query.text) ?? 0) + call % 3)"
-                    return moved
-                }, count)
+                RetrievalQueries(texts: moved, excluded: queries.excluded), count)
         }
     }
 
     @Test func exclusion() async {
-        func without(_ query: RetrievalQuery) -> RetrievalQuery { RetrievalQuery(text: query.text) }
         // Not looked at.
         await expectBroken(.exclusion) { queries, count in
-            Line.search(queries.map { RetrievalQuery(text: $0.text) }, count)
+            Line.search(RetrievalQueries(texts: queries.texts), count)
         }
         // Taken out afterwards, with nothing in their place.
         await expectBroken(.exclusion) { queries, count in
-            zip(queries, Line.search(queries.map { RetrievalQuery(text: $0.text) }, count)).map {
-                query, list in
-                list.filter { !query.excluded.contains($0.passage.id) }
+            let all = Line.search(RetrievalQueries(texts: queries.texts), count)
+            return zip(queries.excluded, all).map { excluded, list in
+                list.filter { !excluded.contains($0.passage.id) }
             }
         }
         // Of one query, taken out for all.
         await expectBroken(.exclusion) { queries, count in
-            let all = queries.reduce(into: Set<PassageID>()) { $0.formUnion($1.excluded) }
-            return Line.search(
-                queries.map { RetrievalQuery(text: $0.text, excluded: all) }, count)
+            let all = queries.excluded.reduce(into: Set<PassageID>()) { $0.formUnion($1) }
+            return Line.search(queries.excluding(queries.texts.map { _ in all }), count)
         }
     }
 
@@ -177,7 +179,7 @@ import Testing
             try? await Task.sleep(for: .milliseconds(1))
             // A shared buffer that the last caller wrote into.
             return running.withLock { $0 } > 1
-                ? Line.search(queries.map { _ in RetrievalQuery(text: "0") }, count)
+                ? Line.search(RetrievalQueries(texts: queries.texts.map { _ in "0" }), count)
                 : Line.search(queries, count)
         }
     }
@@ -185,7 +187,7 @@ import Testing
     @Test func cancellation() async {
         struct Busy: Error {}
         await expectBroken(.cancellation) { queries, count in
-            Task.isCancelled ? queries.map { _ in [] } : Line.search(queries, count)
+            Task.isCancelled ? queries.texts.map { _ in [] } : Line.search(queries, count)
         }
         await expectBroken(.cancellation) { queries, count in
             guard !Task.isCancelled else { throw Busy() }
@@ -196,7 +198,8 @@ import Testing
         await expectBroken(.cancellation) { queries, count in
             if Task.isCancelled { broken.withLock { $0 = true } }
             try Task.checkCancellation()
-            return broken.withLock { $0 } ? queries.map { _ in [] } : Line.search(queries, count)
+            return broken.withLock { $0 }
+                ? queries.texts.map { _ in [] } : Line.search(queries, count)
         }
         await #expect(throws: Never.self) {
             try await Self.contract.verify(
@@ -205,5 +208,106 @@ import Testing
                     return Line.search(queries, count)
                 })
         }
+    }
+
+    // MARK: - Vectors, source and refreshing
+
+    /// A retriever around another, as a cache or a filter would be.
+    private struct Wrapper: Retriever {
+        let inner: DenseRetriever
+        var forwards = true
+        var change: @Sendable (RetrievalResult) -> RetrievalResult = { $0 }
+
+        var needs: QueryNeeds { inner.needs }
+        var refreshable: (any RefreshableRetriever)? { forwards ? inner : nil }
+
+        func retrieve(
+            _ queries: RetrievalQueries, count: Int
+        ) async throws -> RetrievalResult {
+            change(try await inner.retrieve(queries, count: count))
+        }
+    }
+
+    /// The same without a word about refreshing.
+    private struct Forgetful: Retriever {
+        let inner: DenseRetriever
+        var needs: QueryNeeds { inner.needs }
+        func retrieve(
+            _ queries: RetrievalQueries, count: Int
+        ) async throws -> RetrievalResult {
+            try await inner.retrieve(queries, count: count)
+        }
+    }
+
+    private func dense() throws -> (DenseRetriever, RetrieverContract) {
+        var numbers = SeededGenerator(seed: 8)
+        let dense = try DenseRetriever(
+            KnowledgeBase(passages: Self.passages),
+            vectors: .randomNormal([Self.passages.count, 6], using: &numbers))
+        let queries = RetrievalQueries(
+            texts: ["", "", ""], vectors: .randomNormal([3, 6], using: &numbers))
+        return (dense, RetrieverContract(queries: queries, passages: Self.passages.count, count: 4))
+    }
+
+    @Test func vectors() async throws {
+        let (dense, contract) = try dense()
+        try await contract.verify(Wrapper(inner: dense))
+        // None at all is a promise kept: then the scores count.
+        try await contract.verify(
+            Wrapper(inner: dense) { RetrievalResult($0.passages, source: $0.source) })
+        // Those of all passages but one that was found.
+        await expectBroken(
+            .vectors,
+            by: Wrapper(inner: dense) { result in
+                guard let known = result.vectors, known.ids.count > 1 else { return result }
+                let rest = known.ids.count - 1
+                var short = result
+                short.vectors = PassageVectors(
+                    ids: Array(known.ids.prefix(rest)), vectors: known.vectors.slice(0..<rest))
+                return short
+            }, contract)
+        await expectBroken(
+            .vectors,
+            by: Wrapper(inner: dense) { result in
+                guard let known = result.vectors else { return result }
+                var spoilt = result
+                spoilt.vectors = PassageVectors(
+                    ids: known.ids, vectors: .full(known.vectors.shape, .nan))
+                return spoilt
+            }, contract)
+    }
+
+    /// Ids are those of the base that the result names, or of none.
+    @Test func source() async throws {
+        let (dense, contract) = try dense()
+        let texts = Self.passages.map {
+            Passage(id: $0.id, title: $0.title, text: $0.id == 3 ? "Another" : $0.text)
+        }
+        let bases = [
+            KnowledgeBase(passages: texts),  // one of them is another
+            KnowledgeBase(passages: Array(Self.passages.prefix(3))),  // most are not there
+        ]
+        for base in bases {
+            await expectBroken(
+                .source,
+                by: Wrapper(inner: dense) {
+                    RetrievalResult(
+                        $0.passages, vectors: $0.vectors,
+                        source: RetrievalSource(knowledgeBase: base, version: 0))
+                }, contract)
+        }
+        try await contract.verify(
+            Wrapper(inner: dense, forwards: false) {
+                RetrievalResult($0.passages, vectors: $0.vectors)
+            })
+    }
+
+    /// Who hands on passages of an index version must hand on what refreshes it.
+    @Test func refreshable() async throws {
+        let (dense, contract) = try dense()
+        await expectBroken(.refreshable, by: Wrapper(inner: dense, forwards: false), contract)
+        await expectBroken(.refreshable, by: Forgetful(inner: dense), contract)
+        #expect(Wrapper(inner: dense).refreshable as? DenseRetriever === dense)
+        #expect((dense as any Retriever).refreshable as? DenseRetriever === dense)
     }
 }

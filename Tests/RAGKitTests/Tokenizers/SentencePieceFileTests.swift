@@ -4,7 +4,7 @@ import Testing
 @testable import RAGKit
 
 /// `spiece.model` files that are damaged: each is refused with the place, or read to the end.
-@Suite struct SentencePieceFileTests {
+@Suite(.tags(.files)) struct SentencePieceFileTests {
     private func ownModel() throws -> [UInt8] {
         Array(
             try Data(

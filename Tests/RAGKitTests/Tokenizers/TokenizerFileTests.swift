@@ -4,7 +4,7 @@ import Testing
 @testable import RAGKit
 
 /// Files that are missing, broken or beyond what is supported.
-@Suite struct TokenizerFileTests {
+@Suite(.tags(.files)) struct TokenizerFileTests {
     private let vocab = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b\n"
     private let bpe = #"{"<s>": 0, "</s>": 1, "a": 2, "b": 3, "ab": 4}"#
 
@@ -182,7 +182,7 @@ import Testing
                 try Data(bytes).write(to: directory.appendingPathComponent(name))
             }
             #expect {
-                try loadTokenizer(from: directory)
+                try AutoTokenizer.load(contentsOf: directory)
             } throws: { "\($0)".contains("\(name), line \(line)") && "\($0)".contains("UTF-8") }
         }
     }
@@ -218,7 +218,8 @@ import Testing
         #expect(tokenizer.decode([3, 5]) == "a")
         try TokenizerFixtures.withDirectory { directory in
             try tokenizer.save(to: directory)
-            #expect(try loadTokenizer(from: directory).fingerprint == tokenizer.fingerprint)
+            #expect(
+                try AutoTokenizer.load(contentsOf: directory).fingerprint == tokenizer.fingerprint)
         }
     }
 

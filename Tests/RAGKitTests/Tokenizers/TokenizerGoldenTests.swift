@@ -4,7 +4,11 @@ import Testing
 @testable import RAGKit
 
 /// The golden values of whole models, and the real vocabularies.
-@Suite(.enabled(if: TokenizerFixtures.hasGolden && TokenizerFixtures.hasVocabularies))
+@Suite(
+    .tags(.golden),
+    .enabled(
+        if: ExtraFiles.has("bart/expected.json", in: ExtraFiles.golden)
+            && ExtraFiles.has("gpt2/vocab.json", in: ExtraFiles.vocabularies)))
 struct TokenizerGoldenTests {
     struct Expected: Decodable {
         struct Text: Decodable {
@@ -27,8 +31,13 @@ struct TokenizerGoldenTests {
         var ragToken: Documents
     }
 
-    private let golden = TokenizerFixtures.shared.appendingPathComponent("golden")
-    private let vocabularies = TokenizerFixtures.shared.appendingPathComponent("tokenizers")
+    private let golden: URL
+    private let vocabularies: URL
+
+    init() throws {
+        golden = try #require(ExtraFiles.golden)
+        vocabularies = try #require(ExtraFiles.vocabularies)
+    }
 
     private func passages(_ folder: URL) throws -> [(title: String, text: String)] {
         try String(contentsOf: folder.appendingPathComponent("kb.tsv"), encoding: .utf8)
@@ -42,10 +51,10 @@ struct TokenizerGoldenTests {
         let folder = golden.appendingPathComponent(name)
         let expected = try TokenizerFixtures.json(
             folder.appendingPathComponent("expected.json"), as: Expected.self)
-        let question = try loadTokenizer(
-            from: folder.appendingPathComponent("question_encoder_tokenizer"))
-        let context = try loadTokenizer(
-            from: folder.appendingPathComponent("rag/question_encoder_tokenizer"))
+        let question = try AutoTokenizer.load(
+            contentsOf: folder.appendingPathComponent("question_encoder_tokenizer"))
+        let context = try AutoTokenizer.load(
+            contentsOf: folder.appendingPathComponent("rag/question_encoder_tokenizer"))
         #expect(question.fingerprint == context.fingerprint)
         #expect(expected.tokenize.count == 40)
         for text in expected.tokenize {
@@ -57,8 +66,8 @@ struct TokenizerGoldenTests {
         }
         let passages = try passages(folder)
         #expect(passages.count == expected.kbInputIds.count)
-        let contextEncoder = try loadTokenizer(
-            from: folder.appendingPathComponent("ctx_encoder_tokenizer"))
+        let contextEncoder = try AutoTokenizer.load(
+            contentsOf: folder.appendingPathComponent("ctx_encoder_tokenizer"))
         for (passage, ids) in zip(passages, expected.kbInputIds) {
             let found = contextEncoder.encode(passage.title, pair: passage.text, maxLength: 128)
             #expect(found.ids == ids)
@@ -69,10 +78,10 @@ struct TokenizerGoldenTests {
         let folder = golden.appendingPathComponent(name)
         let expected = try TokenizerFixtures.json(
             folder.appendingPathComponent("expected.json"), as: Expected.self)
-        let generator = try loadTokenizer(
-            from: folder.appendingPathComponent("generator_tokenizer"))
-        let question = try loadTokenizer(
-            from: folder.appendingPathComponent("question_encoder_tokenizer"))
+        let generator = try AutoTokenizer.load(
+            contentsOf: folder.appendingPathComponent("generator_tokenizer"))
+        let question = try AutoTokenizer.load(
+            contentsOf: folder.appendingPathComponent("question_encoder_tokenizer"))
         for text in expected.tokenize {
             #expect(generator.encode(text.text).ids == text.generator, "\(text.text)")
             // The golden text of T5 is the slow tokenizer's, which strips it.
@@ -114,20 +123,22 @@ struct TokenizerGoldenTests {
     }
 
     @Test func publicVocabularies() throws {
-        let bert = try loadTokenizer(from: vocabularies.appendingPathComponent("bert-base-uncased"))
+        let bert = try AutoTokenizer.load(
+            contentsOf: vocabularies.appendingPathComponent("bert-base-uncased"))
         #expect(
             bert.encode("Hello, my dog is cute").ids
                 == [101, 7592, 1010, 2026, 3899, 2003, 10140, 102])
         #expect(bert.vocabularySize == 30522)
         #expect(bert.specialTokens.mask == 103 && bert.specialTokens.pad == 0)
-        let bart = try loadTokenizer(from: vocabularies.appendingPathComponent("bart-base"))
+        let bart = try AutoTokenizer.load(
+            contentsOf: vocabularies.appendingPathComponent("bart-base"))
         #expect(
             bart.encode("Hello, my dog is cute").ids == [0, 31414, 6, 127, 2335, 16, 11962, 2])
         #expect(
             bart.encode("A long paragraph for summarization.").ids
                 == [0, 250, 251, 17818, 13, 39186, 1938, 4, 2])
         #expect(bart.specialTokens.mask == 50264 && bart.vocabularySize == 50265)
-        let gpt2 = try loadTokenizer(from: vocabularies.appendingPathComponent("gpt2"))
+        let gpt2 = try AutoTokenizer.load(contentsOf: vocabularies.appendingPathComponent("gpt2"))
         #expect(gpt2.encode("Hello world").ids == [15496, 995])
         #expect(gpt2.specialTokens.eos == 50256 && gpt2.specialTokens.unk == 50256)
         #expect(gpt2.vocabularySize == 50257)
@@ -137,7 +148,7 @@ struct TokenizerGoldenTests {
     /// `tokenizer.json` and the vocabulary files beside it are one tokenizer.
     @Test(arguments: ["bert-base-uncased", "bart-base", "gpt2"])
     func bothFormsAreOneTokenizer(name: String) throws {
-        let json = try loadTokenizer(from: vocabularies.appendingPathComponent(name))
+        let json = try AutoTokenizer.load(contentsOf: vocabularies.appendingPathComponent(name))
         let files = try vocabularyFilesAlone(name)
         // Where nothing is normalised, the files differ in whether special tokens are.
         if name == "bert-base-uncased" { #expect(json.fingerprint == files.fingerprint) }
@@ -146,7 +157,8 @@ struct TokenizerGoldenTests {
     }
 
     @Test func theT5Vocabulary() throws {
-        let json = try loadTokenizer(from: vocabularies.appendingPathComponent("t5-small"))
+        let json = try AutoTokenizer.load(
+            contentsOf: vocabularies.appendingPathComponent("t5-small"))
         let files = try vocabularyFilesAlone("t5-small")
         for tokenizer in [json, files] {
             #expect(
@@ -164,11 +176,11 @@ struct TokenizerGoldenTests {
         try TokenizerFixtures.withDirectory { directory in
             for file in ["vocab.txt", "vocab.json", "merges.txt", "spiece.model"] {
                 let source = vocabularies.appendingPathComponent("\(name)/\(file)")
-                guard TokenizerFixtures.exists(source) else { continue }
+                guard FileManager.default.fileExists(atPath: source.path) else { continue }
                 try FileManager.default.copyItem(
                     at: source, to: directory.appendingPathComponent(file))
             }
-            return try loadTokenizer(from: directory)
+            return try AutoTokenizer.load(contentsOf: directory)
         }
     }
 }

@@ -4,7 +4,7 @@ import Testing
 @testable import RAGKit
 
 /// `tokenizer.json` files that are wrong, or ask for what is not known: each is refused by name.
-@Suite struct TokenizerJSONTests {
+@Suite(.tags(.files)) struct TokenizerJSONTests {
     private static let bert = """
         {"version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
         "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,

@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct TokenizerPropertyTests {
     private func own(_ name: String) throws -> any Tokenizer {
-        try loadTokenizer(from: TokenizerFixtures.own.appendingPathComponent(name))
+        try AutoTokenizer.load(contentsOf: TokenizerFixtures.own.appendingPathComponent(name))
     }
 
     /// How many random strings there are for each of 20 seeds: 100,000 in all, fewer in debug mode.
@@ -61,7 +61,9 @@ import Testing
 
     /// Ten times the text takes about ten times as long, whatever it is made of. Times are those of
     /// the thread, so that other tests do not disturb them.
-    @Test(arguments: ["wordpiece-json", "bpe-bart-json", "unigram", "unigram-json-first-layout"])
+    @Test(
+        .tags(.slow), .unlessFast,
+        arguments: ["wordpiece-json", "bpe-bart-json", "unigram", "unigram-json-first-layout"])
     func timeIsProportionalToLength(name: String) throws {
         let tokenizer = try own(name)
         for part in [
@@ -185,7 +187,7 @@ import Testing
     }
 
     /// One word of ten megabytes comes back, and needs no deep stack.
-    @Test func oneEnormousWord() throws {
+    @Test(.tags(.slow), .unlessFast) func oneEnormousWord() throws {
         let tokenizer = try own("bpe-bart")
         #if DEBUG
             let count = 100_000

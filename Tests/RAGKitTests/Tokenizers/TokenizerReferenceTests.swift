@@ -5,7 +5,7 @@ import Testing
 
 /// Ids, segments, truncation and decoded text of our own small tokenizers, as the reference has
 /// them. `make_fixtures.py` beside the files made them.
-@Suite struct TokenizerReferenceTests {
+@Suite(.tags(.golden)) struct TokenizerReferenceTests {
     struct Expected: Decodable {
         var texts: [String]
         var pairs: [[String]]
@@ -52,7 +52,8 @@ import Testing
 
     private func load(_ name: String) throws -> (any Tokenizer, Expected, Case) {
         let expected = try Self.expected.get()
-        let tokenizer = try loadTokenizer(from: TokenizerFixtures.own.appendingPathComponent(name))
+        let tokenizer = try AutoTokenizer.load(
+            contentsOf: TokenizerFixtures.own.appendingPathComponent(name))
         return (tokenizer, expected, try #require(expected.cases[name]))
     }
 
@@ -118,7 +119,7 @@ import Testing
                 kept.map { URL(fileURLWithPath: $0).appendingPathComponent(name) }
                 ?? directory.appendingPathComponent("new/folder")
             try tokenizer.save(to: place)
-            let loaded = try loadTokenizer(from: place)
+            let loaded = try AutoTokenizer.load(contentsOf: place)
             #expect(loaded.fingerprint == tokenizer.fingerprint)
             #expect(loaded.specialTokens == tokenizer.specialTokens)
             #expect(loaded.vocabularySize == tokenizer.vocabularySize)
@@ -145,7 +146,9 @@ import Testing
     }
 
     /// A large dump of the reference, named by the environment; `dump_reference_ids.py` writes one.
-    @Test(.enabled(if: ProcessInfo.processInfo.environment["RAGKIT_TOKENIZER_DUMP"] != nil))
+    @Test(
+        .tags(.slow), .unlessFast,
+        .enabled(if: ProcessInfo.processInfo.environment["RAGKIT_TOKENIZER_DUMP"] != nil))
     func idsEqualADump() throws {
         let path = try #require(ProcessInfo.processInfo.environment["RAGKIT_TOKENIZER_DUMP"])
         let dump = URL(fileURLWithPath: path)
@@ -157,7 +160,7 @@ import Testing
             .filter { $0.hasSuffix(".ids") }.map { String($0.dropLast(4)) }.sorted()
         #expect(!names.isEmpty)
         for name in names {
-            let tokenizer = try loadTokenizer(from: dump.appendingPathComponent(name))
+            let tokenizer = try AutoTokenizer.load(contentsOf: dump.appendingPathComponent(name))
             let numbers = try Data(contentsOf: dump.appendingPathComponent(name + ".ids"))
                 .withUnsafeBytes { Array($0.bindMemory(to: Int32.self)) }
             let (mismatches, count) = compare(tokenizer, texts, numbers, name)

@@ -131,7 +131,7 @@ import Testing
         for tokenizer in trained {
             try TokenizerFixtures.withDirectory { directory in
                 try tokenizer.save(to: directory)
-                let loaded = try loadTokenizer(from: directory)
+                let loaded = try AutoTokenizer.load(contentsOf: directory)
                 #expect(loaded.fingerprint == tokenizer.fingerprint)
                 #expect(loaded.encode(texts[1]) == tokenizer.encode(texts[1]))
             }

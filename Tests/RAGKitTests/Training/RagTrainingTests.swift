@@ -50,7 +50,7 @@ import Testing
     }
 
     /// The loss of a few examples goes to nothing, and the answers are theirs.
-    @Test(arguments: [Marginalization.token, .sequence])
+    @Test(.tags(.slow), .unlessFast, arguments: [Marginalization.token, .sequence])
     func aTinyBatchIsLearntByHeart(kind: Marginalization) async throws {
         let model = try TinyRag.model(kind)
         var numbers = SeededGenerator(seed: 2)

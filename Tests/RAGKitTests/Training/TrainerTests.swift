@@ -199,6 +199,7 @@ import Testing
             arguments: .plain {
                 $0.maxSteps = 9
                 $0.evalSteps = 2
+                $0.metricForBestModel = "em"
                 $0.outputDir = place.file("run")
             })
         trainer.callbacks = [
@@ -234,6 +235,7 @@ import Testing
                 task, examples: LinearTask.examples,
                 arguments: .plain {
                     $0.maxSteps = 2
+                    $0.metricForBestModel = "em"
                     $0.outputDir = place.url
                 })
             trainer.callbacks = [try MetricsFile(file)]

@@ -23,24 +23,37 @@ import Testing
     }
 
     @Test func answers() {
-        var scores = Scores()
         let titles = ["Iron", "Zinc", "Lead"]
-        scores.addAnswer(
-            Self.prediction("The zinc", titles: titles), ["lead", "zinc"], cutoffs: [1, 2])
-        scores.addAnswer(
-            Self.prediction("zinc coat", titles: titles), ["gold"], cutoffs: [1, 2])
-        let found = metrics(scores)
-        #expect(scores.count == 2)
-        #expect(found == ["em": 50, "f1": 50, "recall@1": 0, "recall@2": 50])
+        let scores = Scores(
+            answers: [
+                Self.prediction("The zinc", titles: titles),
+                Self.prediction("zinc coat", titles: titles),
+            ],
+            to: [
+                RagExample(question: "who?", answers: ["lead", "zinc"]),
+                RagExample(question: "who?", answers: ["gold"]),
+            ], cutoffs: [1, 2])
+        #expect(metrics(scores) == ["em": 50, "f1": 50, "recall@1": 0, "recall@2": 50])
+        #expect(scores.metrics.map(\.name) == ["em", "f1", "recall@1", "recall@2"])
     }
 
     /// The share of the first k that are gold, and of the questions with a gold title among them.
     @Test func titles() {
-        var scores = Scores()
         let found = Self.prediction(nil, titles: ["\"Iron\"", "Zinc", "Lead", "Gold"])
-        scores.addTitles(found, ["Iron", "Lead"], k: 4, cutoffs: [1, 4])
-        scores.addTitles(found, ["Gold"], k: 4, cutoffs: [1, 4])
+        let scores = Scores(
+            titles: [found, found],
+            of: [["Iron", "Lead"], ["Gold"]].map { RagExample(question: "who?", answers: $0) },
+            k: 4, cutoffs: [1, 4])
         #expect(metrics(scores) == ["precision@4": 37.5, "recall@1": 50, "recall@4": 100])
+    }
+
+    /// One quotation mark at either end of a title is not part of it.
+    @Test(arguments: ["\"Iron\"", "\"Iron", "Iron\""])
+    func quotationMarksAreStripped(title: String) {
+        let scores = Scores(
+            titles: [Self.prediction(nil, titles: [title])],
+            of: [RagExample(question: "who?", answers: ["Iron"])], k: 1, cutoffs: [])
+        #expect(metrics(scores) == ["precision@1": 100])
     }
 
     /// What is written is what is scored later.

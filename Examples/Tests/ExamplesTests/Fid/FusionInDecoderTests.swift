@@ -93,7 +93,7 @@ import Testing
         let lists = [Self.passages, [Self.passages[1]]].map { list in
             list.map { RetrievedPassage(passage: $0, score: 0) }
         }
-        let both = try fusion.rag.evidence(Self.questions, passages: lists)
+        let both = try fusion.rag.evidence(Self.questions, passages: RetrievalResult(lists))
         #expect(fusion.attended(both) == [[0, 1, 2], [3]])
         let targets = try fusion.rag.targetTokens(Self.answers)
         let alone = try [0, 1].map { row in

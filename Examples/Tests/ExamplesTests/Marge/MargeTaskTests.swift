@@ -4,7 +4,7 @@ import Testing
 @testable import Marge
 
 @Suite struct MargeTaskTests {
-    /// Batches are made anew every so many steps, by the model as it then is, and not at the end.
+    /// Batches are formed again every so many steps, by the model as it then is, and not at the end.
     @Test func batchesAreRebuilt() async throws {
         var steps: [Int] = []
         let documents = MargeModelTests.documents.enumerated().map { place, ids in

@@ -18,16 +18,15 @@ struct WordRetriever: Retriever {
 
     var needs: QueryNeeds { .text }
 
-    func passages(
-        for queries: [RetrievalQuery], count: Int
-    ) async throws -> [[RetrievedPassage]] {
-        queries.map { query in
-            let asked = Self.words(of: query.text)
+    func retrieve(_ queries: RetrievalQueries, count: Int) async throws -> RetrievalResult {
+        let lists = zip(queries.texts, queries.excluded).map { text, excluded in
+            let asked = Self.words(of: text)
             let found = passages.indices
-                .filter { !query.excluded.contains(passages[$0].id) }
+                .filter { !excluded.contains(passages[$0].id) }
                 .map { RetrievedPassage(passage: passages[$0], score: score(asked, $0)) }
             return Array(found.sorted(by: isBetter).prefix(count))
         }
+        return RetrievalResult(lists)
     }
 
     private func score(_ asked: Set<String>, _ index: Int) -> Float {
@@ -47,8 +46,8 @@ struct WordRetriever: Retriever {
 }
 
 func checkRetriever() async throws {
-    let queries = ["Where does the Danube flow?", "What does the otter eat?"]
-        .map { RetrievalQuery(text: $0) }
+    let queries = RetrievalQueries(
+        texts: ["Where does the Danube flow?", "What does the otter eat?"])
     let contract = RetrieverContract(queries: queries, passages: passages.count, count: 3)
     try await contract.verify(WordRetriever(passages))
 }

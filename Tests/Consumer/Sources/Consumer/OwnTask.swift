@@ -40,9 +40,9 @@ final class HiddenWordTask: TrainingTask {
         }
         // Recorded here, and used in the loss: nothing is encoded twice.
         prepared.vectors = realm.questions(TokenBatch(prepared.texts))
-        let queries = zip(batch, prepared.texts).map { passage, ids in
-            RetrievalQuery(text: tokenizer.decode(ids), excluded: [passage.id])
-        }
+        let queries = RetrievalQueries(
+            texts: prepared.texts.map { tokenizer.decode($0) },
+            excluded: batch.map { [$0.id] })
         prepared.candidates = try await policy.candidates(for: queries, from: retriever)
         return prepared
     }
@@ -51,9 +51,9 @@ final class HiddenWordTask: TrainingTask {
         let candidates = prepared.candidates
         // How well each candidate fits, by the live encoders: p(z | x).
         let encoding = PassageEncoder(tokenizer: tokenizer)
-        let different = candidates.different.map { encoding.ids(of: $0, for: realm.contexts) }
+        let passages = candidates.uniquePassages.map { encoding.ids(of: $0, for: realm.contexts) }
         let scores = candidates.scores(
-            prepared.vectors, vectors: realm.contexts(TokenBatch(different)))
+            prepared.vectors, vectors: realm.contexts(TokenBatch(passages)))
         let priors = scores.softCapped(at: 30).logSoftmax()
 
         // What the reader makes of each: p(y | z, x).
@@ -69,7 +69,7 @@ final class HiddenWordTask: TrainingTask {
 
         // p(y | x) = Σ p(z | x) p(y | z, x); each text has one hidden word.
         let likelihoods = Marginalization.token.logLikelihoods(
-            tokens.reshaped([candidates.count, candidates.documents]), priors: priors,
+            tokens.reshaped([candidates.count, candidates.documentsPerQuery]), priors: priors,
             offsets: Array(0...candidates.count))
         return TrainingLoss(sum: -likelihoods.sum(), weight: candidates.count)
     }

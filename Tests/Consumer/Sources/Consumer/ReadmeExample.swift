@@ -5,7 +5,7 @@ import RAGKit
 func readmeExample(checkpoint: URL, encoder: URL, texts: URL, run: URL) async throws {
     let rag = try RagModel(contentsOf: checkpoint)  // what transformers saved, or RAGKit
     let contextEncoder = try DPREncoder(contentsOf: encoder, role: .context)
-    let contextTokenizer = try loadTokenizer(from: encoder)
+    let contextTokenizer = try AutoTokenizer.load(contentsOf: encoder)
 
     // Texts become passages, passages become vectors, vectors become an index.
     let base = try KnowledgeBase.build(from: [texts], at: run.appending(path: "kb")).knowledgeBase
@@ -18,8 +18,7 @@ func readmeExample(checkpoint: URL, encoder: URL, texts: URL, run: URL) async th
     }
 
     // End to end: the loss reaches the context encoder, and the index follows it.
-    try rag.setContextEncoder(contextEncoder)
-    rag.setContextEncoderTokenizer(contextTokenizer)
+    try rag.setContextEncoder(contextEncoder, tokenizer: contextTokenizer)
     let task = try RagTrainingTask(rag, refresh: .blocking(every: 100))
     var arguments = TrainingArguments()
     arguments.outputDir = run

@@ -52,8 +52,7 @@ func makeTinyModel(seed: UInt64) throws -> RagModel {
         retriever: try DenseRetriever(knowledge, vectors: vectors))
     rag.configuration.nDocs = 2
     rag.configuration.maxCombinedLength = 64
-    try rag.setContextEncoder(context)
-    rag.setContextEncoderTokenizer(words)
+    try rag.setContextEncoder(context, tokenizer: words)
     return rag
 }
 

@@ -6,11 +6,12 @@ let rag = try makeTinyModel(seed: 7)
 let task = try RagTrainingTask(rag, refresh: .blocking(every: 2))
 let trainer = try Trainer(task, examples: examples, arguments: threeSteps)
 trainer.callbacks = [
-    EventHandler { if case .refreshed(let new) = $0 { print("index", new.version) } }
+    EventHandler { if case .scalars(let news) = $0 { print(news.name, news.values) } }
 ]
 let report = try await trainer.fit()
 print("main actor:", report.losses)
-guard report.losses.count == 3, report.losses.allSatisfy(\.isFinite), report.refreshes.count == 2
+guard report.losses.count == 3, report.losses.allSatisfy(\.isFinite),
+    task.refresher?.reports.count == 2
 else {
     fatalError("three finite losses and two refreshes were expected")
 }
