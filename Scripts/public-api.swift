@@ -2,7 +2,7 @@
 //
 //     swift Scripts/public-api.swift FOLDER
 //
-// A line is the kind, the path and the declaration, so that any change of the API changes a line.
+// A line is the path and the declaration, so that any change of the API changes a line.
 import Foundation
 
 struct Graph: Decodable {

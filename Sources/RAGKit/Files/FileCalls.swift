@@ -112,7 +112,11 @@ enum FileCalls {
         if exists(url.path) { return }
         let parent = url.deletingLastPathComponent()
         if parent.path != url.path { try makeDirectories(parent) }
-        try makeDirectory(url.path)
+        do {
+            try makeDirectory(url.path)
+        } catch FileError.system(_, _, EEXIST) {
+            // Somebody else was faster.
+        }
     }
 
     /// Removes a file, or a folder with all it holds; links are removed, not followed.

@@ -16,7 +16,7 @@ public final class IndexStore: Sendable {
         format: "ragkit-index", formatVersion: 2, noun: "an index",
         remedy: "use another version, or encode the passages again")
 
-    /// Opens a store, making its folder if need be, and removes what a writer that was killed left.
+    /// Opens a store, making its folder if need be.
     ///
     /// - Parameter kinds: The kinds of index that it can open.
     /// - Throws: ``FileError``.
@@ -25,7 +25,7 @@ public final class IndexStore: Sendable {
         self.kinds = kinds
         versioned = VersionedDirectory(
             directory: directory, kind: IndexStore.kind, layout: .folders(in: "versions"))
-        try versioned.prepare()
+        try FileCalls.makeDirectories(versioned.versionsFolder)
     }
 
     // MARK: - Reading
@@ -63,7 +63,13 @@ public final class IndexStore: Sendable {
         let file = folder.appendingPathComponent(IndexStore.vectorFileName)
         do {
             let rows = try VectorFile(contentsOf: file, holding: hold)
+            guard manifest.files[IndexStore.vectorFileName] != nil else {
+                throw ManifestFault("its files: it lists no vectors")
+            }
             var version = try IndexVersion(index: FlatIndex(rows), manifest.content)
+            guard version.number == number else {
+                throw ManifestFault("its version: it belongs to version \(version.number)")
+            }
             guard rows.count == (try manifest.content.count("count")),
                 rows.dimension == (try manifest.content.count("dimension"))
             else {
@@ -134,16 +140,20 @@ public final class IndexStore: Sendable {
         return try draft.publish(step: step, origin: origin, previous: nil)
     }
 
-    /// Begins a version of a kind that the store can open again.
+    /// Begins a version of a kind that the store can open again, and removes what a writer that was
+    /// killed left. Other writers are kept away as long as the draft lives.
     func begin(_ kind: any IndexKind) throws -> (draft: VersionDraft, number: Int) {
         _ = try self.kind(named: kind.name)
-        let number = max(try versions().last ?? 0, (try? current()) ?? 0) + 1
-        return (try versioned.begin(VersionedDirectory.name(number)), number)
+        let lock = try versioned.lock()
+        try versioned.prepare()
+        // A folder without a manifest is no version, but has its number.
+        let taken = try DirectoryListing.names(in: versioned.versionsFolder.path)
+            .compactMap(IndexStore.number)
+        let number = max(taken.max() ?? 0, (try? current()) ?? 0) + 1
+        return (try versioned.begin(VersionedDirectory.name(number), holding: lock), number)
     }
 
     func publish(_ draft: VersionDraft, _ version: IndexVersion) throws -> IndexVersion {
-        let lock = try versioned.lock()
-        defer { withExtendedLifetime(lock) {} }
         _ = try draft.finish(content: version.content, isCurrent: true)
         return try open(version: version.number)
     }
@@ -171,6 +181,8 @@ public final class IndexStore: Sendable {
     public func remove(
         olderThan version: Int, keeping kept: some Sequence<Int> = []
     ) throws -> [Int] {
+        let lock = try versioned.lock()
+        defer { withExtendedLifetime(lock) {} }
         let current = try current()
         let kept = Set(kept)
         return try versions().filter { candidate in
@@ -181,7 +193,7 @@ public final class IndexStore: Sendable {
         }
     }
 
-    private func kind(named name: String) throws -> any IndexKind {
+    func kind(named name: String) throws -> any IndexKind {
         guard let kind = kinds.first(where: { $0.name == name }) else {
             throw IndexError.unknownKind(name: name, known: kinds.map(\.name))
         }

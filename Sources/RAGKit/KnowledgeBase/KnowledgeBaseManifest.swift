@@ -50,6 +50,14 @@ struct KnowledgeBaseManifest: Sendable {
         for json in stored.content["segments"]?.arrayValue ?? [] {
             segments.append(try KnowledgeBaseManifest.segment(json, stored.files))
         }
+        // A writer removes the files of an old manifest, so they lie nowhere but in its segments.
+        let folders = Set(segments.map(\.path))
+        for path in files.paths {
+            let parts = path.split(separator: "/")
+            guard parts.count == 3, folders.contains(parts.dropLast().joined(separator: "/")) else {
+                throw ManifestFault("the path '\(path)'")
+            }
+        }
     }
 
     private static func segment(_ json: JSONValue, _ files: FileList) throws -> Segment {
@@ -73,7 +81,9 @@ struct KnowledgeBaseManifest: Sendable {
 extension KnowledgeBase {
     static let kind = VersionKind(
         format: "ragkit-knowledge-base", formatVersion: 2, noun: "a knowledge base",
-        remedy: "restore it from a copy, or build the knowledge base again from its texts")
+        remedy:
+            "restore it from a copy, or build the knowledge base again from its texts, in a new folder"
+    )
 
     /// The versions in the folder of a knowledge base.
     static func versions(in directory: URL) -> VersionedDirectory {
@@ -92,6 +102,11 @@ extension KnowledgeBase {
             throw VersionError.foreign(
                 path: directory.path, expected: kind.noun,
                 reason: "it has no file CURRENT; build one first")
+        }
+        guard !name.hasPrefix("manifest-") else {
+            throw VersionError.otherFormat(
+                file: CurrentPointer.url(in: directory).path, found: "1",
+                expected: kind.formatVersion, remedy: kind.remedy)
         }
         do {
             return try KnowledgeBaseManifest(

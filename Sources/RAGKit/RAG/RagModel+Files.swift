@@ -48,21 +48,27 @@ extension RagModel {
     /// Loads a RAG checkpoint, to retrieve from a knowledge base by the current version of its index,
     /// which is mapped, not read.
     ///
-    /// The index was made by the context encoder of the checkpoint: encoding what was found again
-    /// would change nothing, so that the encoder is set only where `isTrained`.
+    /// Where the index was made by the very context encoder of the checkpoint, encoding again what was
+    /// found would change nothing: the encoder is removed then, unless `isTrained`. Where it was made
+    /// by another one, as that of `best/` in a run that went on, the encoder stays and scores.
     ///
     /// - Parameters:
     ///   - isTrained: True to keep the context encoder, for training on.
     ///   - onFault: Told about each damaged version of the index that is skipped.
-    /// - Throws: As ``init(contentsOf:)``; ``RetrievalError``, ``VersionError``, ``IndexError``.
+    /// - Throws: As ``init(contentsOf:models:)``; ``RetrievalError``, ``VersionError``, ``IndexError``.
     public convenience init(
         contentsOf directory: URL, knowledgeBase: KnowledgeBase, store: IndexStore,
         isTrained: Bool = false, models: ModelRegistry = .standard,
         onFault: (any Error) -> Void = { _ in }
     ) throws {
         try self.init(contentsOf: directory, models: models)
-        retriever = try DenseRetriever(knowledgeBase, store: store, onFault: onFault)
-        if !isTrained { removeContextEncoder() }
+        let dense = try DenseRetriever(knowledgeBase, store: store, onFault: onFault)
+        retriever = dense
+        if !isTrained, let contextEncoder,
+            contextEncoder.fingerprint == dense.version.origin.encoder
+        {
+            removeContextEncoder()
+        }
     }
 
     /// Takes over how a checkpoint's answers are decoded, by the reference's rules for the present

@@ -24,8 +24,9 @@ public struct CandidatePolicy: Sendable {
     /// - Parameter gold: The passage of each query that is known to be right, if there is one. Where
     ///   it is not found, it takes the place of the worst; where the query excludes it, it is left
     ///   out.
-    /// - Returns: The passages found, best first, then gold, then the null document. Gold and null
-    ///   document have no vector, and the lowest score of their list.
+    /// - Returns: The passages found, best first, then gold, then the null document, both with the
+    ///   lowest score of their list. The null document has no vector, and gold only where it was
+    ///   found for another query of the batch.
     /// - Throws: ``RetrievalError``, or what the retriever throws.
     public func candidates(
         for queries: RetrievalQueries, gold: [Passage?]? = nil, from retriever: any Retriever

@@ -33,7 +33,11 @@ public struct Candidates: Sendable {
                 indices.append(place)
             }
         }
-        let rows = unique.compactMap { result.vectors?.row(of: $0.id) }
+        // A text of the caller's own may have the id of another passage, whose vector is not its own.
+        let holds = { (passage: Passage) in
+            result.source.map { $0.knowledgeBase.holds(passage) } ?? true
+        }
+        let rows = unique.compactMap { holds($0) ? result.vectors?.row(of: $0.id) : nil }
         self.init(
             lists: lists, documentsPerQuery: documents, uniquePassages: unique,
             passageIndices: indices,

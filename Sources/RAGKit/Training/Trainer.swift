@@ -115,6 +115,10 @@ public final class Trainer<Objective: TrainingTask> {
             // Also from a search or a validation that was cancelled in the middle.
             try save("last")
             throw error
+        } catch {
+            // The weights are those after the last whole step: hours of work are not lost with it.
+            if step > 0 { try? save("last") }
+            throw error
         }
         try save("last")
         report.steps = step
@@ -205,7 +209,10 @@ public final class Trainer<Objective: TrainingTask> {
         let chosen = arguments.metricForBestModel ?? task.metricForBestModel
         guard let name = chosen ?? (metrics.count == 1 ? metrics.keys.first : nil),
             metrics[name] != nil
-        else { throw TrainingError.unknownMetric(name: chosen, known: metrics.keys.sorted()) }
+        else {
+            try emit(.evaluated(step: step, metrics: metrics, isBest: false))
+            throw TrainingError.unknownMetric(name: chosen, known: metrics.keys.sorted())
+        }
         let value = metrics[name].flatMap { $0.isFinite ? $0 : nil }
         let previous = best?.metrics[name] ?? -.infinity
         let isBest = value.map { $0 > previous } ?? false

@@ -189,8 +189,36 @@ extension IndexVersion {
         _ = try store.publish(1)
         let left = folder.file("versions/000002.tmp-\(pid_t.max)-1f")
         try FileManager.default.createDirectory(at: left, withIntermediateDirectories: false)
-        #expect(try store.versions() == [1])
-        _ = try IndexStore(directory: folder.url)
+        // Whoever only reads, perhaps on another machine, removes nothing.
+        #expect(try IndexStore(directory: folder.url).versions() == [1])
+        #expect(FileManager.default.fileExists(atPath: left.path))
+        #expect(try store.publish(2) == 2)
         #expect(!FileManager.default.fileExists(atPath: left.path))
+    }
+
+    /// A folder without a manifest is no version, and keeps nobody from publishing the next one.
+    @Test func aFolderWithoutManifestTakesItsNumber() throws {
+        let folder = try TemporaryDirectory()
+        let store = try IndexStore(directory: folder.url)
+        _ = try store.publish(1)
+        _ = try store.publish(2)
+        try FileManager.default.removeItem(at: folder.file("versions/000002/manifest.json"))
+        #expect(try store.versions() == [1])
+        #expect(try store.publish(3) == 3)
+    }
+
+    /// One version is made at a time: a second writer is told at once, not after its encoding.
+    @Test func aSecondWriterIsRefusedBeforeItBegins() throws {
+        let folder = try TemporaryDirectory()
+        let store = try IndexStore(directory: folder.url)
+        var draft: IndexDraft? = try IndexDraft(
+            count: 1, dimension: 2, kind: FlatIndexKind(), store: store)
+        #expect(draft?.writer.count == 1)
+        let busy = VersionError.busy(directory: folder.url.path, process: getpid())
+        #expect(throws: busy) {
+            _ = try IndexDraft(count: 1, dimension: 2, kind: FlatIndexKind(), store: store)
+        }
+        draft = nil
+        #expect(try store.publish(1) == 1)
     }
 }

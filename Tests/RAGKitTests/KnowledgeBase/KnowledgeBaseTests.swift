@@ -115,6 +115,47 @@ private func expectSame(_ base: KnowledgeBase, _ passages: [Passage]) throws {
         #expect(throws: VersionError.self) { try KnowledgeBase(contentsOf: folder.url) }
     }
 
+    /// A writer removes the files of the manifest before: a manifest that names others is refused.
+    @Test(arguments: ["CURRENT", "segments", "precious", "segments/0002/x", "segments/0001/a/b"])
+    func refusesManifestsThatNameOtherFiles(path: String) throws {
+        let folder = try TemporaryDirectory()
+        let url = folder.file("kb")
+        try KnowledgeBase(passages: makePassages(2)).save(to: url)
+        var manifest = try KnowledgeBase.liveManifest(in: url).stored
+        manifest.files[path] = FileDigest(byteCount: 0, blocks: [])
+        try KnowledgeBase.versions(in: url).publish(manifest)
+        let error = #expect(throws: VersionError.self) {
+            try KnowledgeBase(passages: makePassages(3)).save(to: url)
+        }
+        #expect(error?.description.contains(path) == true)
+        #expect(FileManager.default.fileExists(atPath: url.path + "/segments/0001"))
+    }
+
+    /// Bases of the first format are told apart from damaged ones.
+    @Test func namesTheFormatOfOldBases() throws {
+        let folder = try TemporaryDirectory()
+        try folder.write(Array("manifest-000001.json 1234\n".utf8), to: "CURRENT")
+        let error = #expect(throws: VersionError.self) {
+            try KnowledgeBase(contentsOf: folder.url)
+        }
+        guard case .otherFormat(_, "1", _, let remedy) = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(remedy.contains("new folder"))
+    }
+
+    /// Who adds token ids replaces the manifest, not the files that others have open.
+    @Test func verifiesWhatItOpened() throws {
+        let folder = try TemporaryDirectory()
+        let url = folder.file("kb")
+        try KnowledgeBase(passages: makePassages(3)).save(to: url)
+        let first = try KnowledgeBase(contentsOf: url)
+        let second = try KnowledgeBase(contentsOf: url)
+        try second.addTokenIDs(fingerprint: "t", offsets: [0, 0, 0, 0], ids: [])
+        try first.verify()
+    }
+
     @Test func savesOverTheFolderItWasOpenedFrom() throws {
         let folder = try TemporaryDirectory()
         let url = folder.file("kb")

@@ -162,12 +162,14 @@ import Testing
     func unknownMetric(name: String?) async throws {
         let task = LinearTask()
         task.metrics = { _ in ["f1": 1, "em": 2] }
+        let place = try TemporaryDirectory()
         let trainer = try Trainer(
             task, examples: LinearTask.examples,
             arguments: .plain {
                 $0.maxSteps = 4
                 $0.evalSteps = 2
                 $0.metricForBestModel = name
+                $0.outputDir = place.url
             })
         let error = await #expect(
             throws: TrainingError.unknownMetric(name: name, known: ["em", "f1"])
@@ -175,6 +177,8 @@ import Testing
             _ = try await trainer.fit()
         }
         #expect(trainer.step == 2 && trainer.best == nil)
+        // What was learnt until then is not lost with the mistake.
+        #expect(try LinearTask.weights(in: place.file("last")) == task.weights)
         for word in [name ?? "not set", "em, f1", "`metricForBestModel`"] {
             #expect(error?.description.contains(word) == true, "\(word)")
         }

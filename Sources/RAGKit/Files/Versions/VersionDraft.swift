@@ -7,9 +7,14 @@ final class VersionDraft {
     var folder: URL { draft.folder }
     private let directory: VersionedDirectory
     private let draft: DirectoryDraft
+    private var lock: WriterLock?
 
-    init(_ name: String, in directory: VersionedDirectory, replacing: Bool) throws {
+    init(
+        _ name: String, in directory: VersionedDirectory, replacing: Bool,
+        holding lock: WriterLock?
+    ) throws {
         self.name = name
+        self.lock = lock
         self.directory = directory
         draft = try DirectoryDraft(of: directory.folder(of: name), replacing: replacing)
     }
@@ -36,6 +41,7 @@ final class VersionDraft {
         if isCurrent {
             try CurrentPointer(name: name, manifest: bytes).write(in: directory.directory)
         }
+        lock = nil
         return manifest
     }
 

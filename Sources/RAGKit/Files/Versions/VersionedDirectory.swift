@@ -78,13 +78,18 @@ struct VersionedDirectory: Sendable {
     /// - Throws: ``VersionError`` naming the file that is missing or damaged, ``FileError``.
     func open(_ name: String, isWhole: Bool = false) throws -> VersionManifest {
         let manifest = try manifest(of: name)
+        try compareFiles(of: manifest, isWhole: isWhole)
+        return manifest
+    }
+
+    /// Compares the files of a version with their checksums.
+    func compareFiles(of manifest: VersionManifest, isWhole: Bool) throws {
         for path in manifest.files.paths {
-            let url = folder(of: name).appendingPathComponent(path)
+            let url = folder(of: manifest.name).appendingPathComponent(path)
             if let problem = try manifest.files[path]?.problem(at: url, isWhole: isWhole) {
                 throw kind.damaged(url, problem)
             }
         }
-        return manifest
     }
 
     /// Reads a version's manifest.
@@ -120,8 +125,11 @@ struct VersionedDirectory: Sendable {
     ///
     /// - Parameter replacing: If true, a version of that name is replaced, which must not be the one
     ///   that `CURRENT` names: between the two steps its checksum would not fit.
-    func begin(_ name: String, replacing: Bool = false) throws -> VersionDraft {
-        try VersionDraft(name, in: self, replacing: replacing)
+    /// - Parameter lock: A lock to keep as long as the draft lives.
+    func begin(
+        _ name: String, replacing: Bool = false, holding lock: WriterLock? = nil
+    ) throws -> VersionDraft {
+        try VersionDraft(name, in: self, replacing: replacing, holding: lock)
     }
 
     /// Writes a manifest whose files are there already, and makes it the live one.

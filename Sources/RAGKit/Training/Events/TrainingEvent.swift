@@ -46,7 +46,8 @@ extension TrainingEvent {
             return json
         case .scalars(let scalars):
             var json: JSONValue = ["event": .string(scalars.name), "step": .int(scalars.step)]
-            for name in scalars.values.keys.sorted() {
+            let own = ["event", "step"]
+            for name in scalars.values.keys.sorted() where !own.contains(name) {
                 json[name] = scalars.values[name].map {
                     Int(exactly: $0).map { .int($0) } ?? .double($0)
                 }

@@ -38,6 +38,8 @@ public final class IndexRefresher {
             throw TrainingError.notRefreshable(
                 retriever: retriever.map { "\(type(of: $0))" } ?? "a model without retriever")
         }
+        // An index of a kind that the store could not open again is refused before training.
+        _ = try store?.kind(named: kind.name)
         self.retriever = refreshable
         self.schedule = schedule
         self.every = every
