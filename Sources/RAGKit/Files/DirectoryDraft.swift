@@ -44,8 +44,8 @@ final class DirectoryDraft {
     /// Puts the new folder in the old one's place and removes the old one.
     ///
     /// A rename cannot replace a folder that is not empty, so the two are exchanged in one step.
-    /// Where the file system cannot do that, the old folder is moved aside first: then there is
-    /// for a moment nothing at `url`, and the old folder is put back if the new one cannot come.
+    /// On a file system that cannot do that, the old folder is moved aside first: for a moment there
+    /// is nothing at `url`, and the old folder is put back if the new one cannot come.
     private static func replace(_ url: URL, with temporary: String) throws {
         if try FileCalls.exchange(temporary, url.path) {
             try FileCalls.synchronize(path: url.parentPath)

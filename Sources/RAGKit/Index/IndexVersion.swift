@@ -2,7 +2,7 @@ public import Foundation
 
 /// An index with the number and origin of its version.
 ///
-/// As long as an index from an ``IndexStore`` lives, this process does not remove its version.
+/// An index from an ``IndexStore`` keeps this process from removing its version while it lives.
 public struct IndexVersion: Sendable {
     public var index: any VectorIndex
     /// Counts the versions of a run.

@@ -62,7 +62,7 @@ extension KnowledgeBase {
     /// - Throws: ``VersionError/damaged(file:reason:remedy:)`` naming file and bytes.
     public func verify() throws {
         guard let directory, let manifest = state.withLock({ $0.manifest }) else { return }
-        // Of the files that were opened: the manifest itself may have been replaced since.
+        // The manifest as it was opened: the one on disk may have been replaced since.
         try KnowledgeBase.versions(in: directory).compareFiles(of: manifest.stored, isWhole: true)
         for row in 0..<count { _ = try passage(PassageID(row)) }
     }

@@ -48,9 +48,9 @@ extension RagModel {
     /// Loads a RAG checkpoint, to retrieve from a knowledge base by the current version of its index,
     /// which is mapped, not read.
     ///
-    /// Where the index was made by the very context encoder of the checkpoint, encoding again what was
-    /// found would change nothing: the encoder is removed then, unless `isTrained`. Where it was made
-    /// by another one, as that of `best/` in a run that went on, the encoder stays and scores.
+    /// The context encoder is removed if it made the index, since encoding passages again would change
+    /// nothing, unless `isTrained`. It stays and scores if another one made the index, as it may be
+    /// for `best/` of a run that went on.
     ///
     /// - Parameters:
     ///   - isTrained: True to keep the context encoder, for training on.

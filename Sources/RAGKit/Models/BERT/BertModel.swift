@@ -136,7 +136,7 @@ final class BertLayer: Module {
 
 /// BERT's self-attention, up to and without its output projection.
 ///
-/// Where few rows attend to many, no keys and values are computed: see `AbsorbedAttention.swift`.
+/// Few rows that attend to many need no keys and values: see `AbsorbedAttention.swift`.
 final class BertSelfAttention: Module {
     @ModuleInfo(key: "query") var query: Linear
     @ModuleInfo(key: "key") var key: Linear
